@@ -1,0 +1,1 @@
+"""The inference node: crops and speech in, rendered crops out."""

@@ -1,0 +1,1 @@
+"""Lip-sync engines: what they promise, and what they are."""

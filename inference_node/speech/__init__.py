@@ -1,0 +1,1 @@
+"""Speech: from sound to the shape of the mouth."""

@@ -1,0 +1,1 @@
+"""What edge gateway, inference node and clients share."""

@@ -1,0 +1,1 @@
+"""Faces: landmarks by MediaPipe face models."""

@@ -1,0 +1,1 @@
+"""Media: probing, decoding, sound, timelines and the sandbox that they run in."""
