@@ -1,7 +1,7 @@
 """Generates shared/pb from the protos; with --check only says whether it is up to date.
 
-protoc writes ``from viseme.gateway.v1 import ...``; the package is re-rooted below ``shared.pb`` because ``viseme`` is the
-name of the public module.
+protoc writes ``from viseme.gateway.v1 import ...``; the package is re-rooted below ``shared.pb`` because ``viseme`` is
+the name of the public module.
 """
 
 import filecmp

@@ -1,7 +1,8 @@
 """How far a mouth is open, frame by frame, and how well one mouth follows another.
 
-The measure is the mean distance of the inner lips (FaceMesh 82-87, 13-14, 312-317) over the face's height (10-152), sampled at 25 frames a second,
-less its moving mean of one second. Two such curves are compared by their correlation at lags of -10 to 10 frames.
+The measure is the mean distance of the inner lips (FaceMesh 82-87, 13-14, 312-317) over the face's height (10-152),
+sampled at 25 frames a second, less its moving mean of one second. Two such curves are compared by their correlation at
+lags of -10 to 10 frames.
 """
 
 from dataclasses import dataclass
