@@ -1,0 +1,170 @@
+"""The real programs as processes: a node (with its Triton) and an edge, on free ports, with data of their own.
+
+Parts can be killed and started again on the same ports and the same data, as an operator's supervisor would.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from shared.rpc.ready import Ready, parse
+
+READY_SECONDS = 90
+STOP_SECONDS = 30
+
+
+@dataclass(slots=True, kw_only=True)
+class Part:
+    """One running program."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    ready: Ready
+    log: Path
+
+
+@dataclass(slots=True)
+class Stack:
+    """Node, Triton and edge; use it as a context manager.
+
+    ``folder`` keeps data and logs; a temporary one is made, and removed, where none is given.
+    """
+
+    folder: Path | None = None
+    edge_flags: tuple[str, ...] = ()
+    node_flags: tuple[str, ...] = ()
+    with_node: bool = True
+    parts: dict[str, Part] = field(default_factory=dict)
+    _temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Self:
+        if self.folder is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="viseme-stack-", ignore_cleanup_errors=True)
+            self.folder = Path(self._temporary.name)
+        try:
+            if self.with_node:
+                self.start("node")
+            self.start("edge")
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def root(self) -> Path:
+        """Where data and logs lie."""
+        if self.folder is None:
+            raise RuntimeError("the stack was not entered")
+        return self.folder
+
+    @property
+    def edge(self) -> str:
+        """Where the edge listens for gRPC."""
+        return self.parts["edge"].ready.addresses["rpc"]
+
+    def start(self, name: str) -> None:
+        """Start a part and wait until it says that it is ready."""
+        known = self.parts[name].ready.addresses if name in self.parts else {}
+        listen = known.get("rpc", "127.0.0.1:0")
+        metrics = known.get("metrics", "127.0.0.1:0")
+        flags = ["--listen", listen, "--metrics", metrics, "--data", str(self.root / name)]
+        if name == "edge":
+            node = self.parts["node"].ready.addresses["rpc"] if "node" in self.parts else "127.0.0.1:1"
+            flags += ["--web", known.get("web", "127.0.0.1:0"), "--node", node, *self.edge_flags]
+            module = "edge_gateway"
+        else:
+            flags += list(self.node_flags)
+            module = "inference_node"
+        reading, writing = os.pipe()
+        log = self.root / f"{name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, *flags, "--ready-fd", str(writing)],
+                pass_fds=[writing],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        os.close(writing)
+        with os.fdopen(reading, encoding="utf-8") as pipe:
+            answered, _, _ = select.select([pipe], [], [], READY_SECONDS)
+            line = pipe.readline() if answered else ""
+        if not line:
+            process.kill()
+            process.wait()
+            raise RuntimeError(f"{name} did not become ready; its log:\n{log.read_text()[-4000:]}")
+        self.parts[name] = Part(name=name, process=process, ready=parse(line), log=log)
+
+    def kill(self, name: str) -> None:
+        """``kill -9`` a part, or its Triton for ``triton``; the rest of its children is its own business."""
+        if name == "triton":
+            for server in self.tritons():
+                server.kill()
+            return
+        part = self.parts[name]
+        part.process.send_signal(signal.SIGKILL)
+        part.process.wait()
+
+    def tritons(self) -> list[psutil.Process]:
+        """The Triton servers below the node."""
+        node = psutil.Process(self.parts["node"].process.pid)
+        return [child for child in node.children(recursive=True) if "tritonserver" in child.name()]
+
+    def stop(self, name: str) -> int:
+        """SIGTERM a part; returns its exit status."""
+        part = self.parts[name]
+        part.process.terminate()
+        try:
+            return part.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            part.process.kill()
+            part.process.wait()
+            raise
+
+    def log(self, name: str) -> str:
+        """What a part logged."""
+        return (self.root / f"{name}.log").read_text()
+
+    def viseme(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the command line against this stack's edge."""
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise RuntimeError(
+                f"viseme {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+            )
+        return done
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line against this stack's edge, for starting it yourself."""
+        return [sys.executable, "-m", "shared.cli", *arguments, "--edge", self.edge]
+
+    def dub(self, video: Path, speech: Path, output: Path, *arguments: str) -> dict[str, Any]:
+        """Dub through this stack; returns the report."""
+        report = output.with_suffix(".json")
+        self.viseme("dub", str(video), str(speech), "-o", str(output), "--report", str(report), *arguments)
+        told: dict[str, Any] = json.loads(report.read_text())
+        return told
+
+    def close(self) -> None:
+        """Stop everything."""
+        for name in ("edge", "node"):
+            if name in self.parts and self.parts[name].process.poll() is None:
+                self.stop(name)
+        if self._temporary is not None:
+            self._temporary.cleanup()
