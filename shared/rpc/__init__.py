@@ -1,0 +1,1 @@
+"""How the parts speak gRPC: statuses, interceptors, servers and channels."""

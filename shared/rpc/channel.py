@@ -1,0 +1,37 @@
+"""Client channels with our options."""
+
+from typing import Any, Final
+
+import grpc
+
+from shared.rpc.address import Address
+
+CHANNEL_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.max_send_message_length", 4 << 20),
+    # These agree with SERVER_OPTIONS of shared/rpc/server.py.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # A restarted peer is found again within seconds, not minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    # Despite its name the time that one attempt to connect may take.
+    ("grpc.min_reconnect_backoff_ms", 10_000),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+
+
+def open_channel(address: Address, *, own_connection: bool = False) -> grpc.aio.Channel:
+    """Open a channel without encryption; it connects on its first call.
+
+    Args:
+        address: The peer.
+        own_connection: A TCP connection of its own, so that bulk on another channel never holds this one up.
+    """
+    options = list(CHANNEL_OPTIONS)
+    if own_connection:
+        options.append(("grpc.use_local_subchannel_pool", 1))
+    if address.is_loopback:
+        options.append(("grpc.enable_http_proxy", 0))
+    return grpc.aio.insecure_channel(str(address), options=options)
