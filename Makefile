@@ -57,8 +57,11 @@ check-deploy: $(VENV)/.tools ## Lint the Dockerfiles and the compose file
 protos: $(VENV)/.tools ## Generate shared/pb from protos/
 	$(BIN)/python protos/generate.py
 
-bench: setup ## Print the figures of BENCHMARKS.md
-	$(BIN)/python -m pytest tests/bench --override-ini testpaths=tests/bench -s
+bench: setup ## Print the figures of BENCHMARKS.md (about an hour; needs ../shared/media)
+	$(BIN)/python -m tests.bench.job
+	$(BIN)/python -m tests.bench.lips
+	$(BIN)/python -m tests.bench.clips
+	$(BIN)/python -m tests.bench.job --memory
 
 clean: ## Remove what make made
 	rm -rf $(VENV) $(TRITON) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,202 @@
+"""`viseme dub` on the real edge, node and Triton: what a user brings, and what comes back."""
+
+import json
+import wave
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.bench.aperture import aperture_curve
+from tests.bench.clips import late_seconds, look, sound
+from tests.stack import Stack
+
+pytestmark = pytest.mark.stack
+
+SHORT_SECONDS = 2.0
+
+
+@pytest.fixture(scope="session")
+def short_speech(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("speech") / "short.wav"
+    with wave.open(str(speech)) as source, wave.open(str(path), "wb") as target:
+        target.setparams(source.getparams())
+        target.writeframes(source.readframes(int(source.getframerate() * SHORT_SECONDS)))
+    return path
+
+
+def test_a_portrait_speaks(stack: Stack, portrait: Path, speech: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    report = stack.dub(portrait, speech, output)
+    seen = look(output)
+    heard = sound(speech)
+    assert seen.size == (512, 512)
+    assert seen.frames == report["frames"]
+    assert abs(seen.seconds - len(heard) / 16_000) <= 1 / 25
+    assert abs(late_seconds(sound(output), heard)) <= 1 / 25
+    assert aperture_curve(output).std() > 0.005, "the mouth does not move"
+
+
+def test_the_result_starts_with_its_index(stack: Stack, clip: Path, short_speech: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    stack.dub(clip, short_speech, output)
+    data = output.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    with av.open(str(output)) as media:
+        assert media.streams.video[0].codec_context.name == "h264"
+        assert media.streams.audio[0].codec_context.name == "aac"
+
+
+def test_the_report_has_the_documented_shape(stack: Stack, clip: Path, short_speech: Path, tmp_path: Path) -> None:
+    report = stack.dub(clip, short_speech, tmp_path / "out.mp4")
+    assert set(report) == {"job_id", "frames", "fps", "segments", "stages", "wan", "engine"}
+    assert set(report["wan"]) == {"up_bytes", "down_bytes"}
+    stages = ("upload", "prepare", "send", "queue", "infer", "return", "composite", "download", "total")
+    assert set(stages) <= set(report["stages"])
+    assert report["frames"] == 50
+    assert report["fps"] == pytest.approx(25)
+    assert report["engine"] == "warp"
+
+
+def test_a_second_job_on_a_face_sends_its_speech_alone(
+    stack: Stack, clip: Path, speech: Path, short_speech: Path, tmp_path: Path
+) -> None:
+    stack.dub(clip, short_speech, tmp_path / "first.mp4")
+    again = stack.dub(clip, speech, tmp_path / "second.mp4")
+    seconds = again["frames"] / again["fps"]
+    assert again["wan"]["up_bytes"] * 60 / seconds < 300_000
+
+
+@pytest.mark.parametrize(
+    ("fit", "frames"),
+    [("bounce", 199), ("loop", 199), ("hold", 199), ("trim", 100)],
+    ids=["bounce", "loop", "hold", "trim"],
+)
+def test_speech_longer_than_the_video(
+    stack: Stack, clip: Path, speech: Path, tmp_path: Path, fit: str, frames: int
+) -> None:
+    report = stack.dub(clip, speech, tmp_path / "out.mp4", "--fit", fit)
+    assert report["frames"] == frames
+    assert look(tmp_path / "out.mp4").frames == frames
+
+
+def test_keep_length_keeps_the_whole_video(stack: Stack, clip: Path, short_speech: Path, tmp_path: Path) -> None:
+    report = stack.dub(clip, short_speech, tmp_path / "out.mp4", "--keep-length")
+    assert report["frames"] == 100
+
+
+def _convert(source: Path, target: Path, codec: str, *, size: tuple[int, int] = (320, 400), skip: int = 0) -> None:
+    """Write the clip's first two seconds again; ``skip`` leaves out one frame in n but keeps times: VFR."""
+    with av.open(str(source)) as media, av.open(str(target), "w") as made:
+        stream = made.add_stream(codec, rate=25)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 25)
+        for index, frame in enumerate(media.decode(video=0)):
+            if index == 50:
+                break
+            if skip and index % skip == 1:
+                continue
+            picture = frame.reformat(width=size[0], height=size[1], format="yuv420p")
+            picture.pts, picture.time_base = index, Fraction(1, 25)
+            made.mux(stream.encode(picture))
+        made.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mov", "libx265"),
+        ("a.mkv", "libx264"),
+        ("a.webm", "libvpx-vp9"),
+        ("b.webm", "libsvtav1"),
+        ("a.avi", "libx264"),
+        ("a.flv", "libx264"),
+    ],
+)
+def test_containers_and_codecs(
+    stack: Stack, clip: Path, short_speech: Path, tmp_path: Path, name: str, codec: str
+) -> None:
+    source = tmp_path / name
+    _convert(clip, source, codec)
+    report = stack.dub(source, short_speech, tmp_path / "out.mp4")
+    assert report["frames"] == look(tmp_path / "out.mp4").frames
+    assert abs(report["frames"] - 50) <= 1
+
+
+def test_odd_sizes_are_padded_to_even(stack: Stack, clip: Path, short_speech: Path, tmp_path: Path) -> None:
+    source = tmp_path / "odd.webm"
+    _convert(clip, source, "libvpx-vp9", size=(319, 399))
+    stack.dub(source, short_speech, tmp_path / "out.mp4")
+    assert look(tmp_path / "out.mp4").size == (320, 400)
+
+
+def test_variable_frame_rate_keeps_its_times(stack: Stack, clip: Path, short_speech: Path, tmp_path: Path) -> None:
+    source = tmp_path / "vfr.mkv"
+    _convert(clip, source, "libx264", skip=5)
+    stack.dub(source, short_speech, tmp_path / "out.mp4")
+
+    def times(path: Path) -> list[float]:
+        with av.open(str(path)) as media:
+            shown = [frame.time or 0.0 for frame in media.decode(video=0)]
+        return [time - shown[0] for time in shown]
+
+    assert np.allclose(times(source), times(tmp_path / "out.mp4"), atol=0.002)
+
+
+def _encode_speech(source: Path, target: Path, codec: str, rate: int, layout: str) -> None:
+    with av.open(str(source)) as media, av.open(str(target), "w") as made:
+        stream = made.add_stream(codec, rate=rate, layout=layout)
+        for frame in media.decode(audio=0):
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate", "layout"),
+    [
+        ("a.mp3", "libmp3lame", 44_100, "stereo"),
+        ("a.m4a", "aac", 48_000, "stereo"),
+        ("a.aac", "aac", 22_050, "mono"),
+        ("a.flac", "flac", 96_000, "mono"),
+        ("a.ogg", "libvorbis", 32_000, "stereo"),
+        ("a.opus", "libopus", 48_000, "mono"),
+        ("a.wav", "pcm_s16le", 8_000, "mono"),
+    ],
+)
+def test_speech_in_every_form(
+    stack: Stack, portrait: Path, short_speech: Path, tmp_path: Path, name: str, codec: str, rate: int, layout: str
+) -> None:
+    speech = tmp_path / name
+    _encode_speech(short_speech, speech, codec, rate, layout)
+    report = stack.dub(portrait, speech, tmp_path / "out.mp4")
+    assert abs(report["frames"] / report["fps"] - SHORT_SECONDS) <= 0.1
+    assert abs(late_seconds(sound(tmp_path / "out.mp4"), sound(short_speech))) <= 1 / 25
+
+
+def test_a_videos_own_sound_can_be_the_speech(stack: Stack, portrait: Path, clip: Path, tmp_path: Path) -> None:
+    report = stack.dub(portrait, clip, tmp_path / "out.mp4")
+    assert abs(report["frames"] / report["fps"] - 4.0) <= 0.1
+
+
+def test_jobs_engines_and_download_speak_json(
+    stack: Stack, clip: Path, short_speech: Path, tmp_path: Path, run_json: Callable[..., object]
+) -> None:
+    report = stack.dub(clip, short_speech, tmp_path / "out.mp4")
+    jobs = run_json("jobs")
+    assert report["job_id"] in json.dumps(jobs)
+    assert "warp" in json.dumps(run_json("engines"))
+    stack.viseme("download", report["job_id"], "-o", str(tmp_path / "again.mp4"))
+    assert (tmp_path / "again.mp4").read_bytes() == (tmp_path / "out.mp4").read_bytes()
+
+
+@pytest.fixture
+def run_json(stack: Stack) -> Callable[..., object]:
+    def run(*arguments: str) -> object:
+        told = stack.viseme(*arguments, "--json").stdout
+        return [json.loads(line) for line in told.splitlines() if line.strip()]
+
+    return run
