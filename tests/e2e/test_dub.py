@@ -162,7 +162,7 @@ def _encode_speech(source: Path, target: Path, codec: str, rate: int, layout: st
         ("a.m4a", "aac", 48_000, "stereo"),
         ("a.aac", "aac", 22_050, "mono"),
         ("a.flac", "flac", 96_000, "mono"),
-        ("a.ogg", "libvorbis", 32_000, "stereo"),
+        ("a.ogg", "libopus", 24_000, "stereo"),
         ("a.opus", "libopus", 48_000, "mono"),
         ("a.wav", "pcm_s16le", 8_000, "mono"),
     ],
