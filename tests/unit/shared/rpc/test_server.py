@@ -145,10 +145,10 @@ def test_a_service_says_on_a_pipe_that_it_is_ready() -> None:
 
 async def test_all_four_kinds_of_call_pass_the_interceptor() -> None:
     def failing(kind: str) -> Any:
-        async def one(request: Any, context: Any) -> bytes:
+        async def one(_request: Any, _context: Any) -> bytes:
             raise QueueFullError(kind, retry_after_s=1)
 
-        async def many(request: Any, context: Any) -> AsyncIterator[bytes]:
+        async def many(_request: Any, _context: Any) -> AsyncIterator[bytes]:
             yield b"first"
             raise QueueFullError(kind, retry_after_s=1)
 
@@ -162,11 +162,9 @@ async def test_all_four_kinds_of_call_pass_the_interceptor() -> None:
         for kind in kinds:
             method = getattr(channel, kind)(f"/kinds/{kind}")
             call = method(b"x") if kind.startswith("unary") else method(iter([b"x"]))
+            if kind.endswith("stream"):
+                assert await call.read() == b"first"
             with pytest.raises(grpc.aio.AioRpcError) as raised:
-                if kind.endswith("stream"):
-                    assert await call.read() == b"first"
-                    await call.read()
-                else:
-                    await call
+                await (call.read() if kind.endswith("stream") else call)
             back = from_rpc_error(raised.value)
             assert (type(back), back.message, back.retry_after_s) == (QueueFullError, kind, 1)
