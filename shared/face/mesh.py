@@ -17,10 +17,10 @@ MODELS: Final = Path(__file__).with_name("models")
 POINT_COUNT: Final = 468
 FOREHEAD: Final = 10
 CHIN: Final = 152
+INPUT_PX: Final = 192
 GOOD_SCORE: Final = 0.5
 """A mesh scored below this does not lie on a face."""
 
-_INPUT_PX: Final = 192
 _RIGHT_EYE_CORNER: Final = 33
 _LEFT_EYE_CORNER: Final = 263
 _ROI_SCALE: Final = 1.5
@@ -69,8 +69,12 @@ class FaceMesh:
 
     def landmarks(self, rgb: Pixels, roi: Roi) -> Mesh:
         """Find the points of the face in ``roi`` of an RGB picture (uint8 [H, W, 3])."""
+        return self.look(cut_square(rgb, roi, INPUT_PX), roi)
+
+    def look(self, cut: Points, roi: Roi) -> Mesh:
+        """Find the points of the face in what was cut out of ``roi``: float32 [INPUT_PX, INPUT_PX, 3], 0 to 1."""
         image, points, score = self._tensors
-        self._network.set_tensor(image, cut_square(rgb, roi, _INPUT_PX)[np.newaxis])
+        self._network.set_tensor(image, cut[np.newaxis])
         self._network.invoke()
         found = self._network.get_tensor(points).reshape(POINT_COUNT, 3)
         logit = float(self._network.get_tensor(score).ravel()[0])
@@ -107,39 +111,42 @@ def face_height(points: Points) -> Points:
     return height
 
 
-def cut_square(rgb: Pixels, roi: Roi, size: int) -> Points:
-    """Cut a turned square out of a picture, scaled to ``size`` pixels: float32 [size, size, 3], 0 to 1."""
+def cut_square(picture: Pixels, roi: Roi, size: int, *, border: int | None = None) -> Points:
+    """Cut a turned square out of a picture (uint8 [H, W] or [H, W, 3]), scaled to ``size`` pixels.
+
+    Beyond the picture's edges its last pixels go on, or ``border`` does. Gives float32 of the same depth, 0 to 1.
+    """
     shrink = int(roi.side / size / 1.5)
     if shrink > 1:
-        rgb, roi = _shrunk(rgb, roi, shrink)
-    scale = roi.side / size
-    turn = _turn(roi.angle) * scale
+        picture, roi = _shrunk(picture, roi, shrink)
+    turn = _turn(roi.angle) * (roi.side / size)
     # Pixel centres lie at half coordinates in our geometry, at whole ones in OpenCV's.
     offset = np.array([roi.x, roi.y]) - turn @ np.array([size / 2, size / 2])
     offset += turn @ np.array([0.5, 0.5]) - 0.5
     matrix = np.hstack([turn, offset[:, np.newaxis]])
+    mode = cv2.BORDER_REPLICATE if border is None else cv2.BORDER_CONSTANT
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    cut = cv2.warpAffine(rgb, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    cut = cv2.warpAffine(picture, matrix, (size, size), flags=flags, borderMode=mode, borderValue=(border or 0,) * 3)
     unit: Points = np.multiply(cut, 1 / 255, dtype=np.float32)
     return unit
 
 
-def _shrunk(rgb: Pixels, roi: Roi, by: int) -> tuple[Pixels, Roi]:
+def _shrunk(picture: Pixels, roi: Roi, by: int) -> tuple[Pixels, Roi]:
     """Average the neighbourhood of ``roi`` down first: linear sampling alone would skip pixels and shimmer."""
     reach = roi.side * 0.75 + by
-    height, width = rgb.shape[:2]
-    left, right = (int(np.clip(edge, 0, width - by)) for edge in (roi.x - reach, roi.x + reach))
-    top, bottom = (int(np.clip(edge, 0, height - by)) for edge in (roi.y - reach, roi.y + reach))
+    height, width = picture.shape[:2]
+    left, top = (int(np.clip(at - reach, 0, size - by)) for at, size in ((roi.x, width), (roi.y, height)))
+    right, bottom = (int(np.clip(at + reach, by, size)) for at, size in ((roi.x, width), (roi.y, height)))
     columns, rows = max((right - left) // by, 1), max((bottom - top) // by, 1)
-    part = rgb[top : top + rows * by, left : left + columns * by]
+    part = picture[top : top + rows * by, left : left + columns * by]
     small = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     return small, Roi(x=(roi.x - left) / by, y=(roi.y - top) / by, side=roi.side / by, angle=roi.angle)
 
 
 def _to_picture(found: Points, roi: Roi) -> Points:
-    scale = roi.side / _INPUT_PX
+    scale = roi.side / INPUT_PX
     points = found * np.float32(scale)
-    turned = (found[:, :2] - _INPUT_PX / 2) @ (_turn(roi.angle).T * scale)
+    turned = (found[:, :2] - INPUT_PX / 2) @ (_turn(roi.angle).T * scale)
     points[:, :2] = turned + np.array([roi.x, roi.y])
     return points
 
