@@ -9,7 +9,13 @@ import numpy as np
 from shared.face.mesh import Pixels, Points, Roi, cut_square
 
 _THUMBNAIL_PX: Final = 32
-_LUMA_WEIGHTS: Final = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
+_LUMA_WEIGHTS: Final = {
+    "bt601": (0.299, 0.114),
+    "bt709": (0.2126, 0.0722),
+    "bt2020": (0.2627, 0.0593),
+    "fcc": (0.30, 0.11),
+    "smpte240m": (0.212, 0.087),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

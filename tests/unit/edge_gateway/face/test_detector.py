@@ -27,7 +27,7 @@ def test_a_face_is_found_once_and_where_it_is(detector: FaceDetector, scene: Sce
 
 
 def test_the_largest_of_several_faces_comes_first(detector: FaceDetector, scene: Scene) -> None:
-    faces = detector.find(scene((20, 100, 340), (420, 80, 512)))
+    faces = detector.find(scene((0, 100, 420), (430, 80, 520)))
 
     assert [face.x > 400 for face in faces] == [True, False]
 
