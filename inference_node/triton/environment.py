@@ -88,7 +88,9 @@ def make(target: Path) -> TritonEnvironment:
     server = _site_packages(target) / "pytriton" / "tritonserver"
     stub = server / "python_backend_stubs" / _python_version() / "triton_python_backend_stub"
     if not stub.exists():
-        raise TritonEnvironmentError(f"Triton's wheel has no Python backend for Python {_python_version()}. {_ELSEWHERE}")
+        raise TritonEnvironmentError(
+            f"Triton's wheel has no Python backend for Python {_python_version()}. {_ELSEWHERE}"
+        )
     link = server / "backends" / "python" / stub.name
     link.unlink(missing_ok=True)
     link.symlink_to(stub)
@@ -132,7 +134,9 @@ def _check_platform() -> None:
         )
     name, version = platform.libc_ver()
     if name != "glibc":
-        raise TritonEnvironmentError(f"The Triton server needs glibc; this system has {name or 'another C library'}. {_ELSEWHERE}")
+        raise TritonEnvironmentError(
+            f"The Triton server needs glibc; this system has {name or 'another C library'}. {_ELSEWHERE}"
+        )
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_GLIBC:
         raise TritonEnvironmentError(
             f"The Triton server needs glibc 2.35 or newer (Debian 12, Ubuntu 22.04); this system has {version}. {_ELSEWHERE}"
@@ -171,7 +175,9 @@ def _install(target: Path) -> None:
     command = [sys.executable, "-m", "pip", "--python", str(target / "bin" / "python"), "install", "--no-deps"]
     done = subprocess.run([*command, "--disable-pip-version-check", "--quiet", *PACKAGES], check=False)
     if done.returncode != 0:
-        raise TritonEnvironmentError(f"pip could not install {' '.join(PACKAGES)}; its message stands above. {_ELSEWHERE}")
+        raise TritonEnvironmentError(
+            f"pip could not install {' '.join(PACKAGES)}; its message stands above. {_ELSEWHERE}"
+        )
 
 
 def _check_server(environment: TritonEnvironment) -> None:
