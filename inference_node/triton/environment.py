@@ -1,4 +1,4 @@
-"""The isolated environment in which the Triton server runs on one machine: ``python -m inference_node.triton.environment``.
+"""The isolated environment of the Triton server on one machine: ``python -m inference_node.triton.environment``.
 
 NVIDIA's wheel carries the real server, whose Python backend was built before numpy 2 and silently returns garbage with
 it. So the server gets an environment of its own with numpy 1.26, into which the application's packages (onnxruntime)
@@ -139,7 +139,8 @@ def _check_platform() -> None:
         )
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_GLIBC:
         raise TritonEnvironmentError(
-            f"The Triton server needs glibc 2.35 or newer (Debian 12, Ubuntu 22.04); this system has {version}. {_ELSEWHERE}"
+            f"The Triton server needs glibc 2.35 or newer (Debian 12, Ubuntu 22.04); this system has {version}. "
+            f"{_ELSEWHERE}"
         )
 
 

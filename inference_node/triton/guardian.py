@@ -5,6 +5,7 @@ node that nobody writes to; when it closes, even because the node was killed, th
 what it left in /dev/shm is removed. Its first line of output is the number of the server's process group.
 """
 
+import contextlib
 import ctypes
 import os
 import select
@@ -36,9 +37,11 @@ def main(shm_prefix: str, command: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)
     # The server's children become ours when it dies, so that none is left a zombie.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    # Between fork and exec only prctl is called, and the guardian has one thread.
-    server = subprocess.Popen(  # noqa: S603 - the command is the node's own list
-        command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_parent, restore_signals=True
+    server = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has one thread, and only prctl is called
     )
     sys.stdout.write(f"{server.pid}\n")
     sys.stdout.flush()
@@ -46,10 +49,8 @@ def main(shm_prefix: str, command: list[str]) -> int:
     try:
         select.select([sys.stdin.fileno(), ended], [], [])
     finally:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         code = server.wait()
         _reap_others()
         for path in Path("/dev/shm").glob(f"{shm_prefix}*"):  # noqa: S108 - POSIX shared memory lives nowhere else

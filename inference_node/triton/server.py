@@ -77,7 +77,7 @@ class TritonServer:
         await self.stop()
         options = self._options
         backends = _link_backends(options)
-        Path(f"{self._socket}:0").unlink(missing_ok=True)
+        _remove(f"{self._socket}:0")
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(GUARDIAN), self._shm_prefix),
             *_command(options, socket=self._socket, backends=backends, shm_prefix=self._shm_prefix),
@@ -211,6 +211,11 @@ def _lines(process: asyncio.subprocess.Process) -> asyncio.StreamReader:
     if process.stdout is None:
         raise EngineUnavailableError("The Triton server was launched without a pipe for its output.")
     return process.stdout
+
+
+def _remove(path: str) -> None:
+    """Remove a stale socket, on which the server would fail to listen."""
+    Path(path).unlink(missing_ok=True)
 
 
 def _words(pid: int) -> list[str]:

@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - Triton loads this file by its path; it is no part of our package
 """Triton's ``onnxruntime`` backend in Python, for machines on which NVIDIA's own in C++ is not installed.
 
 It serves the same ``config.pbtxt`` and ``model.onnx`` as NVIDIA's container. It is loaded by Triton's stub process, not
