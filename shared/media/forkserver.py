@@ -2,9 +2,9 @@
 
 It has the media libraries loaded and no threads, so a child is there within milliseconds and never shares the state of
 a process that runs grpc. The parent hands it one end of a socket pair for every child; it answers through that very
-socket with a pidfd, by which the parent can wait for and kill a process that is not its own child. When the parent goes,
-however it goes, the control socket closes and every child is killed. (multiprocessing's fork server would import the
-parent's main module, servers and all, into every child.)
+socket with a pidfd, by which the parent can wait for and kill a process that is not its own child. When the parent
+goes, however it goes, the control socket closes and every child is killed. (multiprocessing's fork server would import
+the parent's main module, servers and all, into every child.)
 """
 
 import contextlib

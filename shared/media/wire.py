@@ -1,6 +1,6 @@
 """How a sandboxed child and its parent speak: frames of a JSON header and raw bytes over a socket pair.
 
-Nothing that a child sends is ever unpickled: a child that a file has taken over can lie, but not run code in its parent.
+Nothing that a child sends is ever unpickled: a child that a file has taken over can lie, but run nothing in its parent.
 """
 
 import json

@@ -1,0 +1,118 @@
+"""H.264 in memory: crops on their way to the node, patches on their way back, pieces of the result."""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+
+from shared.media.planes import Matrix, Plane, Planes, pad_to_even
+
+TICKS = 90_000
+"""Time base of everything that viseme encodes, in ticks a second."""
+
+_MICROSECONDS = 1_000_000
+_UNSPECIFIED = 2
+_MATRIX_CODES = {Matrix.BT709: 1, Matrix.FCC: 4, Matrix.BT601: 6, Matrix.SMPTE240M: 7, Matrix.BT2020: 9}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColourTags:
+    """The codes of ISO/IEC 23091-2 that a stream carries about its colours; 2 is "unspecified"."""
+
+    matrix: int = _UNSPECIFIED
+    primaries: int = _UNSPECIFIED
+    transfer: int = _UNSPECIFIED
+    full_range: bool = False
+
+    @classmethod
+    def of(cls, matrix: Matrix | str, *, full_range: bool) -> "ColourTags":
+        """Tags that say no more than matrix and range."""
+        return cls(matrix=_MATRIX_CODES[Matrix(matrix)], full_range=full_range)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How pictures become H.264."""
+
+    rate: Fraction
+    """Mean frames a second; times are given with every frame."""
+    crf: float
+    preset: str = "veryfast"
+    colour: ColourTags
+    aspect: Fraction = Fraction(1)
+    """Width of a pixel over its height."""
+    threads: int = 1
+    """Fixed, since the bytes depend on it."""
+    b_frames: bool = True
+
+
+def ticks(time_us: int) -> int:
+    """A time in the time base of everything that viseme encodes."""
+    return round(time_us * TICKS / _MICROSECONDS)
+
+
+def encode_video(frames: Iterable[Planes], times_us: Iterable[int], encoding: Encoding) -> bytes:
+    """Encode pictures of one size to an MP4 in memory: one IDR at the start, the same bytes every time.
+
+    Args:
+        frames: At least one picture; odd sizes are padded to even.
+        times_us: When each is shown, rising.
+        encoding: How.
+    """
+    sink = io.BytesIO()
+    with av.open(sink, "w", format="mp4", options={"fflags": "+bitexact", "video_track_timescale": str(TICKS)}) as out:
+        stream = None
+        for planes, time_us in zip(map(pad_to_even, frames), times_us, strict=True):
+            if stream is None:
+                stream = _add_stream(out, planes, encoding)
+            frame = to_frame(planes, encoding.colour)
+            frame.pts, frame.time_base = ticks(time_us), Fraction(1, TICKS)
+            out.mux(stream.encode(frame))
+        if stream is None:
+            raise ValueError("nothing to encode")
+        out.mux(stream.encode(None))
+    return sink.getvalue()
+
+
+def _add_stream(out: av.container.OutputContainer, planes: Planes, encoding: Encoding) -> av.VideoStream:
+    options = {
+        "preset": encoding.preset,
+        "crf": f"{encoding.crf:g}",
+        "threads": str(encoding.threads),
+        # The first picture is the only one that needs no other.
+        "x264-params": "keyint=infinite:scenecut=0:open-gop=0:sliced-threads=0",
+    }
+    stream = out.add_stream("libx264", rate=encoding.rate, options=options)
+    context = stream.codec_context
+    context.width, context.height, context.pix_fmt = planes.width, planes.height, "yuv420p"
+    context.time_base = Fraction(1, TICKS)
+    context.thread_count = encoding.threads
+    if not encoding.b_frames:
+        context.max_b_frames = 0
+    context.sample_aspect_ratio = encoding.aspect
+    colour = encoding.colour
+    context.colorspace, context.color_primaries, context.color_trc = colour.matrix, colour.primaries, colour.transfer
+    context.color_range = 2 if colour.full_range else 1
+    return stream
+
+
+def to_frame(planes: Planes, colour: ColourTags) -> VideoFrame:
+    """A libav frame with a copy of the planes."""
+    frame = VideoFrame(planes.width, planes.height, "yuv420p")
+    for target, plane in zip(frame.planes, (planes.y, planes.u, planes.v), strict=True):
+        view(target, plane.shape[1], plane.shape[0])[:] = plane
+    frame.colorspace, frame.color_range = colour.matrix, 2 if colour.full_range else 1
+    frame.color_primaries, frame.color_trc = colour.primaries, colour.transfer
+    return frame
+
+
+def view(plane: av.video.plane.VideoPlane, width: int, height: int) -> Plane:
+    """A libav plane as an array that shares its memory."""
+    memory: Any = plane  # a buffer, which its stub does not say
+    rows: Plane = np.frombuffer(memory, np.uint8, count=plane.line_size * height).reshape(height, plane.line_size)
+    return rows[:, :width]
