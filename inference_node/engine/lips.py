@@ -1,0 +1,160 @@
+"""Where the lips of a frame are, and where the asked shape wants them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from inference_node.engine.face_axes import FaceAxes, Floats
+from inference_node.engine.rig import (
+    CHIN_PER_APERTURE,
+    LOWER_INNER,
+    LOWER_OUTER,
+    PER_APERTURE,
+    PER_WIDTH,
+    POINTS,
+    UPPER_INNER,
+    UPPER_OUTER,
+)
+from inference_node.speech.mouth import Shape
+
+PLACES = {int(point): row for row, point in enumerate(POINTS)}
+"""FaceMesh point to row of the arrays of a :class:`LipMove`."""
+
+
+def rows(points: tuple[int, ...]) -> list[int]:
+    """Rows of FaceMesh points."""
+    return [PLACES[point] for point in points]
+
+
+_UPPER_OUTER, _UPPER_INNER, _LOWER_INNER, _LOWER_OUTER = map(
+    rows, (UPPER_OUTER, UPPER_INNER, LOWER_INNER, LOWER_OUTER)
+)
+_ARCH = np.sqrt(1.0 - np.linspace(-1.0, 1.0, 11) ** 2)
+
+_WIDEST_ASKED = 0.17
+_CLOSED_EACH = 0.0045  # FaceMesh puts the inner lines of closed lips so far into each lip
+_INSET = 0.007  # where lips are open, stay so far inside them: no rim of teeth comes along
+_WIDTH_FOLLOWED = 0.85  # the rest of the frame's own width stays: it may be a smile
+_ROUND_NARROWS = 0.06
+_ROUND_THICKENS = 0.12
+_PRESS_THINS = 0.25
+_PRESS_HIDES = 0.22
+_LOWER_OPENING = float(PER_APERTURE[PLACES[14], 1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LipMove:
+    """Points of N faces before and after, rows as in ``rig.POINTS``, in pixels [N, K, 2]."""
+
+    source: Floats
+    target: Floats
+    origin: Floats
+    """Middle of the closed lip line [N, 2]; it stays where it is while the mouth opens."""
+    aperture: Floats
+    """What the mouth opens to, over the height with the mouth closed [N]."""
+
+    @property
+    def upper_line(self) -> Floats:
+        """The upper lip's lower edge after the move [N, 11, 2]."""
+        return self.target[:, _UPPER_INNER]
+
+    @property
+    def lower_line(self) -> Floats:
+        """The lower lip's upper edge after the move [N, 11, 2]."""
+        return self.target[:, _LOWER_INNER]
+
+
+def jaw_drop(aperture: Floats) -> Floats:
+    """How far the lower teeth sink with the aperture, in heights."""
+    return aperture * _LOWER_OPENING
+
+
+def openness(aperture: Floats) -> Floats:
+    """0 for lips that touch, 1 for lips that are clearly apart."""
+    return smoothstep(0.0, 0.03, aperture)
+
+
+def smoothstep(low: float, high: float, value: Floats) -> Floats:
+    """0 below, 1 above, smooth between."""
+    part = np.clip((value - low) / (high - low), 0.0, 1.0)
+    return np.asarray(part * part * (3.0 - 2.0 * part))
+
+
+def move_lips(
+    landmarks: npt.NDArray[np.floating], axes: FaceAxes, shapes: npt.NDArray[np.floating], rest_width: float
+) -> LipMove:
+    """Move the lips of frames (FaceMesh points [N, 468, 2]) to the asked shapes [N, 4].
+
+    ``rest_width`` is the person's ``FaceAxes.width`` at rest. The frame's own aperture is taken away first: an open mouth
+    closes when that is asked.
+    """
+    asked = shapes.astype(np.float64)
+    opening = np.clip(asked[:, Shape.APERTURE], 0.0, _WIDEST_ASKED)
+    opening = opening * (1.0 + CHIN_PER_APERTURE * opening)
+    rounding = np.clip(asked[:, Shape.ROUNDING], 0.0, 1.0)[:, None]
+    press = np.clip(asked[:, Shape.PRESS], 0.0, 1.0)[:, None]
+    own_width = np.clip(axes.width / rest_width - 1.0, -0.4, 0.4)
+    widening = np.clip(asked[:, Shape.WIDTH], -0.4, 0.3) - _WIDTH_FOLLOWED * own_width - _ROUND_NARROWS * rounding[:, 0]
+
+    frame = np.stack([axes.right * (axes.height * axes.turned())[:, None], axes.down * axes.height[:, None]], axis=2)
+    centre = landmarks[:, [13, 14]].astype(np.float64).mean(axis=1)
+    points = _solve(frame, landmarks[:, POINTS].astype(np.float64) - centre[:, None])
+
+    source, target = points.copy(), points + PER_WIDTH * widening[:, None, None]
+    target -= PER_APERTURE * axes.aperture[:, None, None]
+    _close(target)
+    line = target[:, _UPPER_INNER[5]].copy()
+    target += _opening(opening, rounding)
+    for outer, inner in ((_UPPER_OUTER, _UPPER_INNER), (_LOWER_OUTER, _LOWER_INNER)):
+        thicker = 1.0 + _ROUND_THICKENS * rounding - _PRESS_THINS * press
+        body = target[:, outer[1:-1], 1] - target[:, inner[1:-1], 1]
+        target[:, outer[1:-1], 1] = target[:, inner[1:-1], 1] + body * thicker
+        inwards = _inset(points, openness(axes.aperture))[:, None] * _taper(len(inner) - 2)
+        lip = points[:, outer[1:-1], 1] - points[:, inner[1:-1], 1]
+        source[:, inner[1:-1], 1] += np.sign(lip) * inwards + _PRESS_HIDES * press * lip
+    return LipMove(
+        source=_apply(frame, source) + centre[:, None],
+        target=_apply(frame, target) + centre[:, None],
+        origin=_apply(frame, line[:, None])[:, 0] + centre,
+        aperture=opening,
+    )
+
+
+def _solve(frame: Floats, vectors: Floats) -> Floats:
+    return np.asarray(np.einsum("nij,nkj->nki", np.linalg.inv(frame), vectors))
+
+
+def _apply(frame: Floats, vectors: Floats) -> Floats:
+    return np.asarray(np.einsum("nij,nkj->nki", frame, vectors))
+
+
+def _close(points: Floats) -> None:
+    """Bring both inner lines onto the line between them; the rest of each lip follows."""
+    between = (points[:, _UPPER_INNER] + points[:, _LOWER_INNER]) / 2.0
+    for outer, inner in ((_UPPER_OUTER, _UPPER_INNER), (_LOWER_OUTER, _LOWER_INNER)):
+        points[:, outer[1:-1]] += 0.8 * (between - points[:, inner])[:, 1:-1]
+        points[:, inner] = between
+
+
+def _opening(opening: Floats, rounding: Floats) -> Floats:
+    """What the aperture adds to every point [N, K, 2]; rounded lips open as an arch."""
+    added = PER_APERTURE * opening[:, None, None]
+    for inner in (_UPPER_INNER, _LOWER_INNER):
+        plain = added[:, inner, 1]
+        corner, middle = plain[:, :1], plain[:, 5:6]
+        arch = corner + (middle - corner) * _ARCH
+        added[:, inner, 1] = plain + 0.7 * rounding * (arch - plain)
+    return np.asarray(added)
+
+
+def _inset(points: Floats, apart: Floats) -> Floats:
+    """How far into each lip its edge is taken from, in heights [N]: towards the lip line where the lips touch."""
+    gap = np.abs(points[:, _LOWER_INNER[4:7], 1] - points[:, _UPPER_INNER[4:7], 1]).mean(axis=1)
+    towards = np.minimum(_CLOSED_EACH, gap / 2.0)
+    return np.asarray(apart * _INSET - (1.0 - apart) * towards)
+
+
+def _taper(count: int) -> Floats:
+    places = np.linspace(-1.0, 1.0, count + 2)[1:-1]
+    return np.asarray(1.0 - places**4)

@@ -1,0 +1,142 @@
+"""The geometric engine: it moves the person's own lips, and shows the person's own teeth between them."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from inference_node.engine.face_axes import FaceAxes
+from inference_node.engine.field import GRID_STEP, KNOTS, REACH, MouthPlan, plan_mouths
+from inference_node.engine.inside import HEIGHT_PX, WIDTH_PX, Inside, made_up, remembered, skin_tone
+from inference_node.engine.lips import LipMove, jaw_drop, move_lips, openness, smoothstep
+from inference_node.engine.port import EngineCard, FaceFrames, Memory, Patch, RenderedFrames, Tensors
+from inference_node.speech.mouth import MouthTrack
+
+PATCH = Patch(x=40, y=128, width=240, height=192)
+"""Where all painting happens: the lower face wherever the head turns in its crop."""
+OUTPUT = "PAINTED"
+_TONES = 6
+INPUTS: Mapping[str, tuple[tuple[int, ...], str]] = MappingProxyType({
+    "PATCH": ((PATCH.height, PATCH.width, 3), "uint8"),
+    "INSIDE": ((HEIGHT_PX, WIDTH_PX, 3), "uint8"),
+    "FLOWS": ((4, PATCH.height // GRID_STEP + 1, PATCH.width // GRID_STEP + 1), "float32"),
+    "AXES": ((6,), "float32"),
+    "CURVES": ((4, KNOTS), "float32"),
+    "TONE": ((_TONES,), "float32"),
+})
+"""The network's tensors: shape of one frame, and kind."""
+
+_MODEL = "warp"
+_BATCH = 8
+_OPEN_ENOUGH = 0.035
+_WIDE_ENOUGH = 0.13
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarpMemory:
+    """What the engine knows of a face."""
+
+    inside: Inside
+    rest_width: float
+
+
+class WarpEngine:
+    """Warps the lower face of every frame to the asked mouth (see :class:`~inference_node.engine.port.Engine`)."""
+
+    card = EngineCard(
+        name="warp",
+        summary="Moves the person's own lips and jaw; teeth come from the person's own open mouth",
+        crop_px=320,
+        crop_scale=1.6,
+        patch=PATCH,
+        models=("speech", _MODEL),
+    )
+
+    def __init__(self, tensors: Tensors) -> None:
+        self._tensors = tensors
+
+    async def hear(self, samples: npt.NDArray[np.float32]) -> MouthTrack:
+        """Turn speech (float32, mono, 16 kHz, -1 to 1) into a mouth track."""
+        from inference_node.speech.listener import Listener
+
+        return await Listener(self._tensors).hear(samples)
+
+    async def remember(self, frames: FaceFrames) -> WarpMemory:
+        """Learn a face from reference frames: how wide its mouth is at rest, and what is inside."""
+        return await asyncio.to_thread(_learn, frames)
+
+    async def render(self, frames: FaceFrames, shapes: npt.NDArray[np.float32], memory: Memory) -> RenderedFrames:
+        """Paint the shapes into the frames."""
+        known = cast(WarpMemory, memory)
+        patches, masks = [], []
+        for start in range(0, len(frames.crops), _BATCH):
+            part = slice(start, start + _BATCH)
+            inputs, ellipses = await asyncio.to_thread(
+                _prepare, frames.crops[part], frames.landmarks[part], shapes[part], known
+            )
+            answer = await self._tensors.infer(_MODEL, inputs, [OUTPUT])
+            patches.append(answer[OUTPUT].astype(np.uint8, copy=False))
+            masks.append(ellipses)
+        return RenderedFrames(patches=np.concatenate(patches), masks=np.concatenate(masks))
+
+
+def _learn(frames: FaceFrames) -> WarpMemory:
+    axes = FaceAxes.of(frames.landmarks)
+    resting = axes.aperture <= np.quantile(axes.aperture, 0.4)
+    rest_width = float(np.median(axes.width[resting]))
+    best = int(np.argmax(_worth(frames, axes)))
+    crop, points = frames.crops[best], frames.landmarks[best : best + 1]
+    if axes.aperture[best] < _OPEN_ENOUGH:
+        return WarpMemory(inside=made_up(skin_tone(crop, points[0])), rest_width=rest_width)
+    axes = FaceAxes.of(points)
+    origin = move_lips(points, axes, np.zeros((1, 4)), rest_width).origin
+    return WarpMemory(inside=remembered(crop, points[0], axes, origin[0]), rest_width=rest_width)
+
+
+def _worth(frames: FaceFrames, axes: FaceAxes) -> npt.NDArray[np.float64]:
+    """How well each frame shows the inside of the mouth: open, not turned away, not blurred."""
+    openings = np.minimum(axes.aperture, _WIDE_ENOUGH) / _WIDE_ENOUGH
+    facing = smoothstep(0.6, 1.0, axes.turned())
+    return np.asarray(openings * (0.5 + 0.5 * facing))
+
+
+def _prepare(
+    crops: npt.NDArray[np.uint8],
+    landmarks: npt.NDArray[np.float32],
+    shapes: npt.NDArray[np.float32],
+    memory: WarpMemory,
+) -> tuple[dict[str, npt.NDArray[np.generic]], npt.NDArray[np.float32]]:
+    axes = FaceAxes.of(landmarks)
+    move = move_lips(landmarks, axes, shapes, memory.rest_width)
+    plan: MouthPlan = plan_mouths(move, axes, PATCH, crops.shape[1])
+    area = crops[:, PATCH.y : PATCH.y + PATCH.height, PATCH.x : PATCH.x + PATCH.width]
+    inputs: dict[str, npt.NDArray[np.generic]] = {
+        "PATCH": np.ascontiguousarray(area),
+        "INSIDE": np.repeat(memory.inside.picture[None], len(crops), axis=0),
+        "FLOWS": plan.flows,
+        "AXES": plan.axes,
+        "CURVES": plan.curves,
+        "TONE": _tones(crops, landmarks, axes, move, memory.inside),
+    }
+    return inputs, plan.masks
+
+
+def _tones(
+    crops: npt.NDArray[np.uint8],
+    landmarks: npt.NDArray[np.float32],
+    axes: FaceAxes,
+    move: LipMove,
+    inside: Inside,
+) -> npt.NDArray[np.float32]:
+    """Per frame: gain of red, green and blue, way of the lower jaw, scale along the mouth, strength of the lip line."""
+    tones = np.stack([skin_tone(crop, points) for crop, points in zip(crops, landmarks, strict=True)])
+    gains = np.clip(tones / np.maximum(inside.tone, 1.0), 0.5, 1.8)
+    apart = smoothstep(0.015, 0.06, move.aperture)
+    drop = inside.jaw * apart * (jaw_drop(np.full_like(move.aperture, inside.aperture)) - jaw_drop(move.aperture))
+    stretch = REACH * axes.height / axes.eyes
+    crease = 0.35 * openness(axes.aperture) * (1.0 - openness(move.aperture))
+    return np.concatenate([gains, np.stack([drop, stretch, crease], axis=1)], axis=1).astype(np.float32)
