@@ -1,0 +1,149 @@
+"""Make the speech that the listening network learns from: ``python -m inference_node.training.speech_data``.
+
+Everything is synthetic: texts of ``speech_text``, spoken by espeak-ng, with mouths by ``speech_phones``, spoilt by
+``speech_room``. The same seed gives the same data.
+"""
+
+import argparse
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from inference_node.speech.features import HOP, SAMPLE_RATE, mel_features
+from inference_node.training import speech_flite
+from inference_node.training.speech_phones import mouth_targets
+from inference_node.training.speech_room import breath, music, noise, recorded, resampled
+from inference_node.training.speech_text import random_english, random_script
+from inference_node.training.speech_voice import Delivery, Phone, Synthesiser, Utterance, VoiceError
+
+DEFAULT_FOLDER = Path("build/speech")
+_VARIANTS = (
+    "m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 klatt klatt2 klatt3 klatt4 klatt5 klatt6 adam Alex Alicia Andrea Andy Annie "
+    "anika belinda benjamin boris caleb david Denis Diogo ed edward Gene Gustave Henrique Hugo iven john kaukovalta Lee "
+    "linda marcelo Marco max michael miguel mike norbert pablo paul pedro quincy rob robert sandro shelby steph travis "
+    "victor grandma grandpa whisper croak"
+).split()
+
+_FLITE_SHARE = 0.35
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """One file's worth of data: how many clips of it, by which seed."""
+
+    path: Path
+    seed: int
+    clips: int
+
+
+def main() -> None:
+    """Write the data."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
+    parser.add_argument("--shards", type=int, default=24)
+    parser.add_argument("--clips", type=int, default=64, help="clips of about 8 s in a shard")
+    parser.add_argument("--processes", type=int, default=1)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    shards = [
+        Shard(path=options.folder / f"shard-{seed:03d}.npz", seed=seed, clips=options.clips)
+        for seed in range(options.shards)
+    ]
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # A process for each shard: espeak-ng can be started only once in a process.
+    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        for shard, seconds in zip(shards, pool.map(write_shard, shards), strict=True):
+            print(f"{shard.path}: {seconds:.0f} s of speech", flush=True)  # noqa: T201 - a command's output
+
+
+def write_shard(shard: Shard) -> float:
+    """Write one file: rows of features and mouths of all clips one after another, and where each clip ends."""
+    rng = np.random.default_rng(shard.seed)
+    voice = Synthesiser()
+    features, mouths, ends = [], [], []
+    for _ in range(shard.clips):
+        mel, mouth = _clip(voice, rng)
+        features.append(mel.astype(np.float16))
+        mouths.append(mouth.astype(np.float16))
+        ends.append(len(mel))
+    rows = int(np.sum(ends))
+    np.savez(shard.path, mel=np.concatenate(features), mouth=np.concatenate(mouths), ends=np.cumsum(ends))
+    return rows * HOP / SAMPLE_RATE
+
+
+def _clip(voice: Synthesiser, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Features and mouth of one clip; one in twenty holds no speech at all."""
+    if rng.random() < 0.05:
+        count = int(rng.integers(3, 9)) * SAMPLE_RATE
+        samples = [music, noise][int(rng.integers(0, 2))](count, rng) * np.float32(10 ** (rng.uniform(-60, -15) / 20))
+        mel = mel_features(samples)
+        return mel, np.zeros((len(mel), 4), np.float32)
+    utterance = _with_pauses(_spoken(voice, rng), rng)
+    mel = mel_features(recorded(utterance.samples, rng))
+    return mel, mouth_targets(utterance, len(mel))
+
+
+def _spoken(voice: Synthesiser, rng: np.random.Generator) -> Utterance:
+    """Some text by some voice, at 16 kHz, with a vocal tract up to a fifth longer or shorter."""
+    utterance = _by_flite(rng) if rng.random() < _FLITE_SHARE else _by_espeak(voice, rng)
+    stretch = float(np.exp(rng.uniform(-0.18, 0.18)))
+    samples = resampled(utterance.samples, SAMPLE_RATE / utterance.rate * stretch)
+    phones = tuple(
+        Phone(ipa=phone.ipa, start_s=phone.start_s * stretch, end_s=phone.end_s * stretch) for phone in utterance.phones
+    )
+    return Utterance(samples=samples, rate=SAMPLE_RATE, phones=phones)
+
+
+def _by_flite(rng: np.random.Generator) -> Utterance:
+    while True:
+        text, who = random_english(rng), str(rng.choice(speech_flite.VOICES))
+        utterance = speech_flite.speak(text, who, float(rng.uniform(0.8, 1.3)))
+        # Its diphone voice sometimes speaks otherwise than it says.
+        if abs(utterance.phones[-1].end_s - len(utterance.samples) / utterance.rate) < 0.03:
+            return utterance
+
+
+def _by_espeak(voice: Synthesiser, rng: np.random.Generator) -> Utterance:
+    while True:
+        script = random_script(rng)
+        delivery = Delivery(
+            voice=f"{script.language}+{rng.choice(_VARIANTS)}",
+            words_per_minute=int(rng.integers(115, 230)),
+            pitch=int(rng.integers(15, 85)),
+            pitch_range=int(rng.integers(20, 90)),
+        )
+        try:
+            utterance = voice.speak(script.text, delivery)
+        except VoiceError:
+            continue
+        if len(utterance.samples) > utterance.rate:
+            return utterance
+
+
+def _with_pauses(utterance: Utterance, rng: np.random.Generator) -> Utterance:
+    """The utterance with quiet before and after it, some of it breath."""
+    before, after = (int(rng.uniform(0.1, 1.2) * SAMPLE_RATE) for _ in range(2))
+    samples = np.concatenate([np.zeros(before, np.float32), utterance.samples, np.zeros(after, np.float32)])
+    if rng.random() < 0.5 and before > SAMPLE_RATE // 3:
+        length = int(rng.uniform(0.2, 0.33) * SAMPLE_RATE)
+        start = int(rng.integers(0, before - length))
+        loud = float(np.sqrt(np.mean(np.square(utterance.samples)))) * 10 ** (rng.uniform(-30, -8) / 20)
+        samples[start : start + length] += breath(length, rng) * np.float32(loud)
+    offset = before / SAMPLE_RATE
+    end = len(samples) / SAMPLE_RATE
+    last = utterance.phones[-1].end_s + offset
+    phones = (
+        Phone(ipa="", start_s=0.0, end_s=offset),
+        *(Phone(ipa=p.ipa, start_s=p.start_s + offset, end_s=p.end_s + offset) for p in utterance.phones),
+        Phone(ipa="", start_s=last, end_s=end),
+    )
+    return Utterance(samples=samples, rate=SAMPLE_RATE, phones=phones)
+
+
+if __name__ == "__main__":
+    main()

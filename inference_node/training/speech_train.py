@@ -1,0 +1,148 @@
+"""Train the listening network and export it: ``python -m inference_node.training.speech_train``.
+
+About ten minutes on one core. The export goes straight into the model repository.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inference_node.speech.features import BANDS
+from inference_node.speech.listener import CONTEXT_ROWS
+from inference_node.training.speech_data import DEFAULT_FOLDER
+from inference_node.training.speech_net import APERTURE_SCALE, ListeningNet
+
+DEFAULT_MODEL = Path(__file__).parents[1] / "model_repository" / "speech" / "1" / "model.onnx"
+APERTURE_GAIN = 1.0
+"""The one constant that fits the table of targets to how far people really open their mouths (CARD.md)."""
+
+_ROWS = 200
+_BATCH = 16
+_PEAK_RATE = 3e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speech:
+    """Many clips one after another: features [T, BANDS] and mouths [T, 4]."""
+
+    mel: npt.NDArray[np.float16]
+    mouth: npt.NDArray[np.float16]
+
+
+def main() -> None:
+    """Train, measure on a shard that was held back, export."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    shards = sorted(options.folder.glob("shard-*.npz"))
+    if len(shards) < 2:
+        raise SystemExit(f"no data in {options.folder}: run python -m inference_node.training.speech_data first")
+    held_back = load(shards[-1:])
+    net = train(load(shards[:-1]), held_back, options.minutes)
+    print(describe(net, held_back))  # noqa: T201 - a command's output
+    export(net, options.model)
+
+
+def load(paths: list[Path]) -> Speech:
+    """Read shards; half precision is kept, batches are widened when they are cut."""
+    files = [np.load(path) for path in paths]
+    return Speech(
+        mel=np.concatenate([file["mel"] for file in files]), mouth=np.concatenate([file["mouth"] for file in files])
+    )
+
+
+def train(speech: Speech, held_back: Speech, minutes: float) -> ListeningNet:
+    """Fit a network for so many minutes."""
+    rng = np.random.default_rng(0)
+    net = ListeningNet()
+    optimiser = torch.optim.AdamW(net.parameters(), lr=_PEAK_RATE, weight_decay=1e-2)
+    started, step, reported = time.monotonic(), 0, 0.0
+    while (spent := (time.monotonic() - started) / (60 * minutes)) < 1.0:
+        for group in optimiser.param_groups:
+            group["lr"] = _PEAK_RATE * min(1.0, (step + 1) / 200) * (0.5 + 0.5 * np.cos(np.pi * spent)) + 1e-5
+        mel, mouth = _batch(speech, rng)
+        loss = loss_of(net.raw(mel), mouth)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        if spent >= reported:
+            print(f"{spent:4.0%} step {step} loss {loss.item():.4f} {describe(net, held_back)}", flush=True)  # noqa: T201 - a command's output
+            reported += 0.1
+    return net.eval()
+
+
+def loss_of(raw: Tensor, mouth: Tensor) -> Tensor:
+    """Distance in shape and in speed, and whether the lips are pressed; errors near closure weigh more."""
+    aperture = mouth[:, 0] / APERTURE_SCALE
+    nearness = 1.0 + 2.0 * torch.exp(-aperture / 0.15)
+    shape = (
+        (nearness * functional.smooth_l1_loss(raw[:, 0], aperture, beta=0.1, reduction="none")).mean()
+        + functional.smooth_l1_loss(3.0 * raw[:, 1], 3.0 * mouth[:, 1], beta=0.1)
+        + functional.smooth_l1_loss(raw[:, 2], mouth[:, 2], beta=0.1)
+    )
+    speed = functional.l1_loss(raw[:, 0].diff(dim=1), aperture.diff(dim=1))
+    press = functional.binary_cross_entropy_with_logits(raw[:, 3], mouth[:, 3])
+    return shape + 2.0 * speed + 0.5 * press
+
+
+def describe(net: ListeningNet, speech: Speech) -> str:
+    """Correlation of aperture, width and rounding and the F1 of press on speech that was not learnt."""
+    net.eval()
+    rows = min(len(speech.mel), 60_000)
+    with torch.no_grad():
+        guess = net(torch.from_numpy(speech.mel[None, :rows].astype(np.float32)))[0].numpy()
+    net.train()
+    truth = speech.mouth[CONTEXT_ROWS : rows - CONTEXT_ROWS].astype(np.float32)
+    shapes = [float(np.corrcoef(guess[:, column], truth[:, column])[0, 1]) for column in range(3)]
+    said, is_so = guess[:, 3] > 0.5, truth[:, 3] > 0.5
+    f1 = 2 * float(np.sum(said & is_so)) / max(1.0, float(np.sum(said) + np.sum(is_so)))
+    spread = float(guess[:, 0].std() / truth[:, 0].std())
+    return "aperture {:.3f} width {:.3f} rounding {:.3f}".format(*shapes) + f" spread {spread:.2f} press F1 {f1:.3f}"
+
+
+def export(net: ListeningNet, path: Path) -> None:
+    """Write the network as ONNX with a free time axis."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    net.aperture_gain = APERTURE_GAIN
+    net.eval()
+    torch.onnx.export(
+        net,
+        (torch.zeros(1, 200, BANDS),),
+        str(path),
+        input_names=["mel"],
+        output_names=["shapes"],
+        opset_version=17,
+        dynamic_axes={"mel": {1: "rows"}, "shapes": {1: "rows_out"}},
+        dynamo=False,
+    )
+
+
+def _batch(speech: Speech, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Random windows, now and then with the level misjudged or a few bands missing."""
+    length = _ROWS + 2 * CONTEXT_ROWS
+    starts = rng.integers(0, len(speech.mel) - length, _BATCH)
+    mel = np.stack([speech.mel[start : start + length] for start in starts]).astype(np.float32)
+    mouth = np.stack([speech.mouth[start + CONTEXT_ROWS : start + CONTEXT_ROWS + _ROWS] for start in starts])
+    mel += rng.normal(0.0, 0.15, (_BATCH, 1, 1)).astype(np.float32)
+    mel += rng.normal(0.0, 0.05, mel.shape).astype(np.float32)
+    if rng.random() < 0.3:
+        first = int(rng.integers(0, BANDS - 6))
+        mel[:, :, first : first + 6] += np.float32(rng.normal(0.0, 0.5))
+    return torch.from_numpy(mel), torch.from_numpy(mouth.astype(np.float32)).transpose(1, 2)
+
+
+if __name__ == "__main__":
+    main()

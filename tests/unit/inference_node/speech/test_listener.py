@@ -1,0 +1,138 @@
+import json
+import wave
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import pytest
+
+import inference_node
+from inference_node.speech import listener
+from inference_node.speech.listener import Listener
+from inference_node.speech.mouth import Shape
+
+MEDIA = Path(__file__).parents[3] / "media"
+MODEL = Path(inference_node.__file__).parent / "model_repository" / "speech" / "1" / "model.onnx"
+CLOSED = {"p", "b", "m"}
+OPEN = {"ɑː", "æ", "aɪ", "eɪ", "oʊ"}
+NEARLY_CLOSED = 0.012
+
+
+class InProcess:
+    """The network in this process; remembers how many rows it was shown at once."""
+
+    def __init__(self) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(str(MODEL), options)
+        self.rows: list[int] = []
+
+    async def infer(
+        self, model: str, inputs: Mapping[str, npt.NDArray[np.generic]], outputs: Sequence[str]
+    ) -> dict[str, npt.NDArray[np.generic]]:
+        assert model == "speech"
+        self.rows.append(inputs["mel"].shape[1])
+        return dict(zip(outputs, self._session.run(list(outputs), dict(inputs)), strict=True))
+
+
+@pytest.fixture(scope="module")
+def tensors() -> InProcess:
+    return InProcess()
+
+
+@pytest.fixture(scope="module")
+def sentence() -> npt.NDArray[np.float32]:
+    with wave.open(str(MEDIA / "speech-papa.wav")) as file:
+        pcm = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    return pcm.astype(np.float32) / 32768.0
+
+
+@pytest.fixture(scope="module")
+def phones() -> list[tuple[str, float, float]]:
+    return [tuple(phone) for phone in json.loads((MEDIA / "speech-papa.json").read_text())["phones"]]
+
+
+async def test_lips_meet_on_nearly_all_of_m_b_p(
+    tensors: InProcess, sentence: npt.NDArray[np.float32], phones: list[tuple[str, float, float]]
+) -> None:
+    track = await Listener(tensors).hear(sentence)
+    frames = np.arange(0.0, len(sentence) / 16_000, 0.04)
+    shown = track.at(frames)[:, Shape.APERTURE]
+    met = []
+    for ipa, start, end in phones:
+        if ipa in CLOSED:
+            near = (frames > start - 0.05) & (frames < end + 0.03)
+            met.append(bool(np.any(shown[near] < NEARLY_CLOSED)))
+    assert np.mean(met) >= 0.85, f"{np.sum(met)} of {len(met)}"
+
+
+async def test_vowels_open_the_mouth(
+    tensors: InProcess, sentence: npt.NDArray[np.float32], phones: list[tuple[str, float, float]]
+) -> None:
+    shapes = (await Listener(tensors).hear(sentence)).shapes
+    opened = {
+        (ipa, start): float(shapes[int(start * 100) : int(end * 100), Shape.APERTURE].max())
+        for ipa, start, end in phones
+        if ipa in OPEN
+    }
+    assert len(opened) >= 8
+    assert min(opened.values()) > 0.025, opened
+    assert np.mean(list(opened.values())) > 0.05, opened
+
+
+async def test_rounded_vowels_are_rounder_than_spread_ones(
+    tensors: InProcess, sentence: npt.NDArray[np.float32], phones: list[tuple[str, float, float]]
+) -> None:
+    shapes = (await Listener(tensors).hear(sentence)).shapes
+
+    def mean(wanted: set[str], column: Shape) -> float:
+        return float(np.mean([shapes[int(s * 100) : int(e * 100), column].mean() for i, s, e in phones if i in wanted]))
+
+    assert mean({"oʊ", "ɔːɹ", "oːɹ"}, Shape.ROUNDING) > mean({"ɪ", "eɪ", "ɑː"}, Shape.ROUNDING) + 0.25
+    assert mean({"oʊ", "ɔːɹ", "oːɹ"}, Shape.WIDTH) < mean({"ɪ", "eɪ", "ɑː"}, Shape.WIDTH) - 0.05
+
+
+@pytest.mark.parametrize("loudness", [0.0, 1e-5, 1e-3])
+async def test_silence_and_hiss_keep_the_mouth_closed(tensors: InProcess, loudness: float) -> None:
+    hiss = np.random.default_rng(0).standard_normal(48_000).astype(np.float32) * np.float32(loudness)
+    shapes = (await Listener(tensors).hear(hiss)).shapes
+    assert shapes[:, Shape.APERTURE].max() < NEARLY_CLOSED
+
+
+async def test_the_mouth_closes_soon_after_speech_ends(
+    tensors: InProcess, sentence: npt.NDArray[np.float32], phones: list[tuple[str, float, float]]
+) -> None:
+    shapes = (await Listener(tensors).hear(sentence)).shapes
+    spoken_until = max(end for ipa, _, end in phones if ipa)
+    assert shapes[int((spoken_until + 0.12) * 100) :, Shape.APERTURE].max() < NEARLY_CLOSED
+    assert shapes[:30, Shape.APERTURE].max() < NEARLY_CLOSED
+
+
+async def test_gain_changes_nothing(tensors: InProcess, sentence: npt.NDArray[np.float32]) -> None:
+    loud = (await Listener(tensors).hear(sentence)).shapes
+    quiet = (await Listener(tensors).hear(sentence * np.float32(0.03))).shapes
+    np.testing.assert_allclose(quiet, loud, atol=0.05)
+
+
+async def test_the_result_does_not_depend_on_where_pieces_end(
+    tensors: InProcess, sentence: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (await Listener(tensors).hear(sentence)).shapes
+    monkeypatch.setattr(listener, "PIECE_ROWS", 77)
+    np.testing.assert_allclose((await Listener(tensors).hear(sentence)).shapes, whole, atol=1e-4)
+
+
+async def test_long_speech_is_shown_to_the_network_in_pieces(
+    tensors: InProcess, sentence: npt.NDArray[np.float32]
+) -> None:
+    tensors.rows.clear()
+    speech = np.tile(sentence, 12)
+    shapes = (await Listener(tensors).hear(speech)).shapes
+    assert len(shapes) == len(speech) // 160 + 1
+    assert max(tensors.rows) <= 2100
+
+
+async def test_the_shortest_speech_has_a_track(tensors: InProcess) -> None:
+    assert (await Listener(tensors).hear(np.zeros(10, np.float32))).shapes.shape == (1, 4)
