@@ -65,7 +65,14 @@ _BY_CODE: Final[dict[grpc.StatusCode, type[errors.VisemeError]]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineError,
 }
 
-_BROKEN_LINK_WORDS: Final = ("RST_STREAM", "Stream removed", "Connection reset", "Socket closed", "GOAWAY")
+_BROKEN_LINK_WORDS: Final = (
+    "RST_STREAM",
+    "Stream removed",
+    "Connection reset",
+    "Socket closed",
+    "GOAWAY",
+    "Internal error from Core",
+)
 
 
 def statuses_of(error: errors.VisemeError) -> Statuses:

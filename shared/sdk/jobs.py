@@ -1,0 +1,208 @@
+"""A job: its events, its end, its result."""
+
+import asyncio
+import dataclasses
+import os
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from shared.errors import (
+    CancelledByUserError,
+    ConflictError,
+    DeadlineError,
+    EdgeUnavailableError,
+    JobFailedError,
+)
+from shared.pb.viseme.gateway.v1 import job_pb2
+from shared.rpc.channel import END, send
+from shared.sdk import model
+from shared.sdk.convert import error_from, event_from, job_from
+from shared.sdk.download import Download, check_target
+from shared.sdk.link import Attempts, Link
+from shared.sdk.upload import ProgressCallback
+
+
+class Job:
+    """A job at an edge. ``status`` is what is known; everything else asks the edge."""
+
+    def __init__(self, link: Link, status: model.JobStatus, *, upload_seconds: float | None = None) -> None:
+        self._link = link
+        self._status = status
+        self._client_stages: dict[model.Stage, float] = {}
+        if upload_seconds is not None:
+            self._client_stages[model.Stage.UPLOAD] = upload_seconds
+
+    def __repr__(self) -> str:
+        return f"<viseme.Job {self.id} {self.state}>"
+
+    @property
+    def id(self) -> str:
+        """The job's name, made by the edge."""
+        return self._status.id
+
+    @property
+    def status(self) -> model.JobStatus:
+        """The job as it was last heard of; ``refresh()`` asks again."""
+        return self._status
+
+    @property
+    def state(self) -> model.JobState:
+        """Where it stood when it was last heard of."""
+        return self._status.state
+
+    @property
+    def report(self) -> model.JobReport | None:
+        """What the job took, once it has succeeded; with upload and download where they happened here."""
+        report = self._status.report
+        if report is None:
+            return None
+        return dataclasses.replace(report, stages={**report.stages, **self._client_stages})
+
+    async def refresh(self) -> model.JobStatus:
+        """Ask the edge how the job is."""
+        answer = await self._link.call(self._link.jobs.GetJob, job_pb2.GetJobRequest(job_id=self.id))
+        self._status = job_from(answer.job)
+        return self._status
+
+    async def cancel(self) -> model.JobStatus:
+        """Stop the job; changes nothing when it is over already."""
+        answer = await self._link.call(self._link.jobs.CancelJob, job_pb2.CancelJobRequest(job_id=self.id))
+        self._status = job_from(answer.job)
+        return self._status
+
+    async def delete(self) -> None:
+        """Delete the job, its events and its result; it must be over."""
+        await self._link.call(self._link.jobs.DeleteJob, job_pb2.DeleteJobRequest(job_id=self.id))
+
+    async def events(self, *, after: int = 0) -> AsyncGenerator[model.Event, None]:
+        """Everything that happened to the job and that happens, until it is over.
+
+        A broken link is mended and what was missed is replayed: every event comes once, in order.
+
+        Args:
+            after: Leave out events up to this sequence number.
+
+        Raises:
+            EdgeUnavailableError: The edge stayed silent for too long.
+            VisemeError: What the edge said.
+        """
+        attempts = Attempts(self._link)
+        while True:
+            try:
+                async with aclosing(self._follow(after, attempts)) as following:
+                    async for raw in following:
+                        attempts.progress()
+                        if raw.sequence <= after:
+                            continue
+                        after = raw.sequence
+                        event = event_from(raw)
+                        if event is None:
+                            continue
+                        yield event
+                        if isinstance(event, model.StateChanged) and event.state.is_final:
+                            await self.refresh()
+                            return
+                if self.state.is_final:
+                    return
+                await attempts.pause(EdgeUnavailableError(f"the edge at {self._link.address} ended the event stream"))
+            except grpc.RpcError as error:
+                failed = self._link.error(error)
+                if not isinstance(failed, EdgeUnavailableError | DeadlineError):
+                    raise failed from error
+                await attempts.pause(failed)
+            except EdgeUnavailableError as error:
+                await attempts.pause(error)
+
+    async def wait(self) -> model.JobReport:
+        """Wait until the job is over.
+
+        Raises:
+            JobFailedError: It failed; ``cause_reason`` says why in one word.
+            CancelledByUserError: Somebody cancelled it.
+            EdgeUnavailableError: The edge stayed silent for too long.
+        """
+        await self.refresh()
+        if not self.state.is_final:
+            async with aclosing(self.events(after=self._status.last_sequence)) as events:
+                async for _event in events:
+                    pass
+        return self.result()
+
+    def result(self) -> model.JobReport:
+        """The report of a job that is over.
+
+        Raises:
+            JobFailedError: It failed.
+            CancelledByUserError: It was cancelled.
+            ConflictError: It is not over.
+        """
+        status = self._status
+        if status.state is model.JobState.FAILED:
+            failure = status.failure or model.JobFailure(
+                reason="internal", field="", message="the edge did not say why"
+            )
+            raise JobFailedError(failure.message, field=failure.field, cause_reason=failure.reason)
+        if status.state is model.JobState.CANCELLED:
+            raise CancelledByUserError(f"job {self.id} was cancelled")
+        if status.state is not model.JobState.SUCCEEDED or self.report is None:
+            raise ConflictError(f"job {self.id} is not over: it is {status.state}")
+        return self.report
+
+    async def save(self, path: str | os.PathLike[str], *, on_progress: ProgressCallback | None = None) -> Path:
+        """Wait for the result and write it to a file; it appears there whole or not at all.
+
+        Raises:
+            JobFailedError: The job failed.
+            InvalidInputError: The file cannot be written.
+            EdgeUnavailableError: The edge stayed silent for too long.
+        """
+        target = Path(path)
+        check_target(target)
+        if not self.state.is_final:
+            await self.wait()
+        self.result()
+        begun = time.monotonic()
+        await Download(self._link, self._status.result_asset_id, target, on_progress).run()
+        self._client_stages[model.Stage.DOWNLOAD] = time.monotonic() - begun
+        return target
+
+    async def _follow(self, after: int, attempts: Attempts) -> AsyncGenerator[job_pb2.Event, None]:
+        await self.refresh()
+        if self.state.is_final and after >= self._status.last_sequence:
+            return
+        call = self._link.jobs.Session(None)
+        try:
+            subscribe = job_pb2.Subscribe(job_id=self.id, after_sequence=after)
+            await send(call, job_pb2.SessionRequest(subscribe=subscribe))
+            await send(call, job_pb2.SessionRequest(ping=job_pb2.Ping(nonce=1)))
+            while (answer := await self._next(call)) is not END:
+                kind = answer.WhichOneof("message")
+                if kind == "event" and answer.event.job_id == self.id:
+                    yield answer.event
+                elif kind == "pong":
+                    attempts.progress()
+                elif kind == "error":
+                    raise error_from(answer.error.error)
+        finally:
+            call.cancel()
+
+    async def _next(self, call: Any) -> Any:
+        """The next message; a stream that is quiet is asked whether it is still there."""
+        reading = asyncio.ensure_future(call.read())
+        pinged = False
+        try:
+            while True:
+                done, _ = await asyncio.wait({reading}, timeout=self._link.patience.ping_s)
+                if done:
+                    return reading.result()
+                if pinged:
+                    raise EdgeUnavailableError(f"the edge at {self._link.address} does not answer pings")
+                await send(call, job_pb2.SessionRequest(ping=job_pb2.Ping(nonce=1)))
+                pinged = True
+        finally:
+            reading.cancel()

@@ -1,0 +1,238 @@
+"""What the SDK gives its users: values without a trace of protobuf."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class AssetKind(StrEnum):
+    """What probing found an asset to be."""
+
+    UNKNOWN = "unknown"
+    VIDEO = "video"
+    AUDIO = "audio"
+    PHOTO = "photo"
+    RESULT = "result"
+
+
+class AssetState(StrEnum):
+    """How far an asset has come."""
+
+    UNKNOWN = "unknown"
+    UPLOADING = "uploading"
+    READY = "ready"
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    UNKNOWN = "unknown"
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    RENDERING = "rendering"
+    FINISHING = "finishing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens."""
+        return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
+
+
+class FitMode(StrEnum):
+    """What to do when the speech is longer than the video."""
+
+    TRIM = "trim"
+    LOOP = "loop"
+    BOUNCE = "bounce"
+    HOLD = "hold"
+
+
+class Stage(StrEnum):
+    """A part of the work whose time is measured, in the order in which a frame meets them."""
+
+    UNKNOWN = "unknown"
+    UPLOAD = "upload"
+    WAIT = "wait"
+    PREPARE = "prepare"
+    SEND = "send"
+    QUEUE = "queue"
+    INFER = "infer"
+    RETURN = "return"
+    COMPOSITE = "composite"
+    DOWNLOAD = "download"
+
+
+class Severity(StrEnum):
+    """How grave a notice is."""
+
+    UNKNOWN = "unknown"
+    INFO = "info"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """What probing found in an asset; sizes are as displayed, 0 or empty where there is no such stream."""
+
+    container: str
+    duration_seconds: float
+    width: int
+    height: int
+    frame_rate: float
+    video_codec: str
+    audio_codec: str
+    sample_rate: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """A file that the edge keeps, named by its content."""
+
+    id: str
+    size_bytes: int
+    name: str
+    kind: AssetKind
+    state: AssetState
+    created: datetime
+    media: Media | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A lip-sync engine that can be asked for."""
+
+    name: str
+    summary: str
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The sizes beyond which an edge refuses."""
+
+    asset_bytes: int
+    frame_pixels: int
+    duration_seconds: float
+    min_speech_seconds: float
+    decoded_pixels: int
+    manifest_chunks: int
+    chunk_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What an edge can do."""
+
+    version: str
+    edge: str
+    region: str
+    engines: tuple[Engine, ...]
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFailure:
+    """Why a job failed."""
+
+    reason: str
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReport:
+    """What a job took.
+
+    ``stages`` holds for each stage the seconds it was at work; stages overlap, so they add up to more than
+    ``total_seconds``. ``upload`` and ``download`` are there where this client measured them.
+    """
+
+    job_id: str
+    frames: int
+    frame_rate: float
+    segments: int
+    stages: Mapping[Stage, float]
+    total_seconds: float
+    wan_up_bytes: int
+    wan_down_bytes: int
+    engine: str
+    untouched_frames: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatus:
+    """A job as the edge last described it."""
+
+    id: str
+    state: JobState
+    video_asset_id: str
+    speech_asset_id: str
+    fit: FitMode
+    keep_length: bool
+    engine: str
+    created: datetime
+    updated: datetime
+    result_asset_id: str
+    failure: JobFailure | None
+    report: JobReport | None
+    last_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """What every event has: its job, its number within the job (from 1, without gaps), and when it happened."""
+
+    job_id: str
+    sequence: int
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChanged(Happening):
+    """The job moved to another state."""
+
+    state: JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Happening):
+    """A stage has come further; ``total_frames`` is 0 while unknown."""
+
+    stage: Stage
+    done_frames: int
+    total_frames: int
+    done_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice(Happening):
+    """Words for a person: what is waited for, what was retried, what was passed through."""
+
+    severity: Severity
+    reason: str
+    message: str
+
+
+Event = StateChanged | Progress | Notice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """How far an upload or a download has come.
+
+    Args:
+        name: The file.
+        done_bytes: Bytes that are safe: verified and on disk at the edge (upload), written here (download).
+        size_bytes: The whole file.
+        skipped_bytes: Bytes of ``done_bytes`` that need not be moved, as the other side had them already.
+    """
+
+    name: str
+    done_bytes: int
+    size_bytes: int
+    skipped_bytes: int = field(default=0)
