@@ -27,7 +27,7 @@ class Endless(job_pb2_grpc.JobServiceServicer):
     def __init__(self) -> None:
         self.begun = asyncio.Event()
         self.end = asyncio.Event()
-        self.cancelled = False
+        self.cancelled = asyncio.Event()
 
     async def Session(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
         self.begun.set()
@@ -35,7 +35,7 @@ class Endless(job_pb2_grpc.JobServiceServicer):
             yield job_pb2.SessionResponse()
             await self.end.wait()
         except asyncio.CancelledError:
-            self.cancelled = True
+            self.cancelled.set()
             raise
         yield job_pb2.SessionResponse()
 
@@ -76,7 +76,7 @@ async def test_a_drain_lets_a_running_stream_end() -> None:
         await call.read()
         assert await call.read() is grpc.aio.EOF
         await draining
-    assert not servicer.cancelled
+    assert not servicer.cancelled.is_set()
 
 
 async def test_a_drain_cancels_what_does_not_end() -> None:
@@ -90,7 +90,7 @@ async def test_a_drain_cancels_what_does_not_end() -> None:
         await rpc.drain()
         with pytest.raises(grpc.aio.AioRpcError):
             await call.read()
-    assert servicer.cancelled
+        await servicer.cancelled.wait()
 
 
 async def test_a_second_server_on_a_port_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Every error survives the way over a real server and back."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -44,12 +45,12 @@ class Raising(job_pb2_grpc.JobServiceServicer):
 
 
 @pytest.fixture
-async def raising() -> AsyncIterator[tuple[Raising, Any, list[tuple[str, str]]]]:
-    seen: list[tuple[str, str]] = []
+async def raising() -> AsyncIterator[tuple[Raising, Any, asyncio.Queue[tuple[str, str]]]]:
+    seen: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
     def observe(method: str, code: str, seconds: float) -> None:
         assert seconds >= 0
-        seen.append((method, code))
+        seen.put_nowait((method, code))
 
     servicer = Raising()
     rpc = RpcServer(parse_listen("127.0.0.1:0"), services=["viseme.gateway.v1.JobService"], observe=observe, grace_s=0)
@@ -98,7 +99,7 @@ async def test_an_error_survives_a_real_server(kind: type[errors.VisemeError], r
     assert_same(from_rpc_error(stream.value), servicer.error)
     code = statuses_of(servicer.error).grpc
     assert (unary.value.code(), stream.value.code()) == (code, code)
-    assert seen == [
+    assert [await seen.get(), await seen.get()] == [
         ("/viseme.gateway.v1.JobService/GetJob", code.name),
         ("/viseme.gateway.v1.JobService/Session", code.name),
     ]
