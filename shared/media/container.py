@@ -62,7 +62,7 @@ def sniff(path: Path, field: str) -> Container:
         raise InvalidMediaError("there is no such file", field=field) from None
     if not size:
         raise InvalidMediaError("the file is empty (0 bytes)", field=field)
-    kind = _sniff(head)
+    kind = sniff_bytes(head)
     if kind is None:
         raise InvalidMediaError(f"the file's content is not {_KNOWN}, whatever its name says", field=field)
     missing = _missing_bytes(path, kind, head, size)
@@ -71,7 +71,8 @@ def sniff(path: Path, field: str) -> Container:
     return kind
 
 
-def _sniff(head: bytes) -> Container | None:
+def sniff_bytes(head: bytes) -> Container | None:
+    """Tell a container by the first bytes of a file; None for anything unknown."""
     if head[4:8] in _MP4_BOXES:
         return Container.MP4
     if head[:4] == b"RIFF" or head[:4] == b"RF64":

@@ -91,6 +91,11 @@ class VideoDecoder:
         self._stack.close()
 
     @property
+    def codec(self) -> str:
+        """The codec's name: h264, hevc, vp9, av1, ..."""
+        return str(self._stream.codec_context.codec.canonical_name)
+
+    @property
     def step_us(self) -> int:
         """The nominal duration of a frame."""
         return max(1, round(_SECOND / self.rate))

@@ -38,7 +38,7 @@ from shared.media.wire import PREFIX, Channel, FrameKind, Message, WireError, pa
 
 __all__ = ["Channel", "Child", "ChildLimits", "Message", "Sandbox", "Task", "call", "spawn"]
 
-PRELOAD = ("numpy", "cv2", "av", "PIL.Image", "ai_edge_litert.interpreter")
+PRELOAD = ("numpy", "cv2", "av", "PIL.Image", "ai_edge_litert.interpreter", "shared.media.probe")
 """What every child has loaded."""
 
 _STREAM_BYTES = 256 << 10

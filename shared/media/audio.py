@@ -1,0 +1,258 @@
+"""Sound: decoded in blocks from anything, sent to the node as Opus."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+import numpy.typing as npt
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from shared.errors import InvalidMediaError, LimitExceededError
+from shared.media.container import Container, media_errors, open_container, sniff, sniff_bytes
+from shared.media.decoder import picture_stream
+from shared.media.limits import MediaLimits
+from shared.media.wire import Channel
+
+Samples = npt.NDArray[np.float32]
+
+SPEECH_RATE = 16_000
+"""Samples a second of speech on its way to the node and in it."""
+SPEECH_BITRATE = 24_000
+"""Bits a second of that speech."""
+
+_SECOND = 1_000_000
+_COMPLETE = 0.9
+_TELLS_LENGTH = {Container.MP4, Container.FLAC, Container.WAV}
+_BLOCK = 1 << 14
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundInfo:
+    """What a sound stream is."""
+
+    codec: str
+    rate: int
+    """Samples a second."""
+    channels: int
+
+
+class SoundReader:
+    """Decodes the sound of a file in blocks; of a video, aligned with its first picture.
+
+    Args:
+        container: An open file.
+        kind: What it is.
+        limits: ``duration_seconds`` bounds what is decoded.
+        field: The input at fault in errors.
+    """
+
+    def __init__(self, container: InputContainer, kind: Container, limits: MediaLimits, field: str) -> None:
+        self._container = container
+        self._kind = kind
+        self._limits = limits
+        self._field = field
+        stream = sound_stream(container)
+        if stream is None or stream.codec_context is None or not stream.codec_context.sample_rate:
+            raise InvalidMediaError("the file holds no sound", field=field)
+        self._stream = stream
+        context = stream.codec_context
+        context.thread_count = 1
+        self.info = SoundInfo(
+            codec=str(context.codec.canonical_name), rate=context.sample_rate, channels=context.channels
+        )
+
+    def blocks(self, *, rate: int | None = None, channels: int | None = None) -> Iterator[Samples]:
+        """Sound as float32 [channels, n], -1 to 1, at a rate and number of channels (1 or 2) of one's own.
+
+        Raises:
+            InvalidMediaError: nothing can be decoded, or the end is missing.
+            LimitExceededError: it is longer than ``duration_seconds``.
+        """
+        rate = rate or self.info.rate
+        channels = channels or min(self.info.channels, 2)
+        resampler = AudioResampler(format="fltp", layout="stereo" if channels == 2 else "mono", rate=rate)
+        lead = self._lead_samples(rate)
+        got = max(0, lead)
+        if lead > 0:
+            yield np.zeros((channels, lead), np.float32)
+        with media_errors(self._field):
+            for frame in self._frames():
+                for block in _arrays(resampler, frame):
+                    kept = block if lead >= 0 else block[:, -lead:]
+                    lead = min(0, lead + block.shape[1]) if lead < 0 else lead
+                    got += kept.shape[1]
+                    self._check_length(got, rate)
+                    if kept.shape[1]:
+                        yield kept
+        self._check_end(got, rate)
+
+    def _frames(self) -> Iterator[AudioFrame | None]:
+        """Decoded frames, then None to empty the resampler."""
+        packets = self._container.demux(self._stream)
+        any_frame = False
+        while True:
+            try:
+                packet = next(packets, None)
+                frames = [] if packet is None else packet.decode()
+            except av.error.InvalidDataError:
+                continue
+            if packet is None:
+                break
+            any_frame = any_frame or bool(frames)
+            yield from frames
+        if any_frame:
+            yield None
+
+    def _lead_samples(self, rate: int) -> int:
+        """Silence to put before the sound of a video (or, below 0, sound to drop) so that both begin together."""
+        pictures = picture_stream(self._container)
+        if pictures is None or pictures.start_time is None or self._stream.start_time is None:
+            return 0
+        ours = self._stream.start_time * (self._stream.time_base or Fraction(0))
+        theirs = pictures.start_time * (pictures.time_base or Fraction(0))
+        return round(min(ours - theirs, Fraction(round(self._limits.duration_seconds))) * rate)
+
+    def _check_length(self, samples: int, rate: int) -> None:
+        if samples > self._limits.duration_seconds * rate:
+            raise LimitExceededError(
+                f"the sound is longer than the {self._limits.duration_seconds:g} s allowed",
+                field=self._field,
+                limit="duration_seconds",
+            )
+
+    def _check_end(self, samples: int, rate: int) -> None:
+        if not samples:
+            raise InvalidMediaError("the file holds no sound that can be decoded", field=self._field)
+        stream = self._stream
+        if self._kind not in _TELLS_LENGTH or not stream.duration or not stream.time_base:
+            return
+        declared, got = float(stream.duration * stream.time_base), samples / rate
+        if got < declared * _COMPLETE:
+            raise InvalidMediaError(
+                f"the sound is truncated: it decodes to {got:.2f} s of {declared:.2f} s", field=self._field
+            )
+
+
+def sound_stream(container: InputContainer) -> AudioStream | None:
+    """The first sound stream."""
+    return container.streams.audio[0] if container.streams.audio else None
+
+
+@contextmanager
+def open_sound(path: Path, limits: MediaLimits, field: str = "speech") -> Iterator[SoundReader]:
+    """Open the sound of any file.
+
+    Raises:
+        InvalidMediaError: there is none.
+    """
+    kind = sniff(path, field)
+    if kind.is_photo:
+        raise InvalidMediaError("the file is a picture and holds no sound", field=field)
+    with open_container(path, kind, limits, field) as container:
+        yield SoundReader(container, kind, limits, field)
+
+
+def audio_length_us(path: Path, limits: MediaLimits, field: str = "speech") -> int:
+    """The exact length of a file's sound, found by decoding it."""
+    with open_sound(path, limits, field) as sound:
+        samples: int = sum(block.shape[1] for block in sound.blocks(channels=1))
+        return round(samples * _SECOND / sound.info.rate)
+
+
+def check_speech_length(length_us: int, limits: MediaLimits, field: str = "speech") -> None:
+    """Refuse speech that is too short or too long.
+
+    Raises:
+        LimitExceededError: it is shorter than ``min_speech_seconds`` or longer than ``duration_seconds``.
+    """
+    seconds = length_us / _SECOND
+    if seconds < limits.min_speech_seconds:
+        raise LimitExceededError(
+            f"the speech is {seconds:.2f} s long; at least {limits.min_speech_seconds:g} s are needed",
+            field=field,
+            limit="min_speech_seconds",
+        )
+    if seconds > limits.duration_seconds:
+        raise LimitExceededError(
+            f"the speech is {seconds:.0f} s long; at most {limits.duration_seconds:g} s are allowed",
+            field=field,
+            limit="duration_seconds",
+        )
+
+
+def encode_opus(blocks: Iterator[Samples], bitrate: int = SPEECH_BITRATE) -> bytes:
+    """Encode mono 16 kHz sound, float32 [1, n] blocks, to Ogg Opus that decodes aligned and at the same length."""
+    sink = io.BytesIO()
+    # Pages of one serial number, so that the bytes depend on the sound alone.
+    with av.open(sink, "w", format="ogg", options={"fflags": "+bitexact", "serial_offset": "1"}) as out:
+        options = {"application": "audio", "vbr": "on", "frame_duration": "20"}
+        stream = out.add_stream("libopus", rate=SPEECH_RATE, layout="mono", bit_rate=bitrate, options=options)
+        if not isinstance(stream, AudioStream):
+            raise TypeError("libopus makes sound")
+        at = 0
+        for block in blocks:
+            frame = AudioFrame.from_ndarray(np.ascontiguousarray(block, np.float32), format="flt", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = SPEECH_RATE, at, Fraction(1, SPEECH_RATE)
+            at += block.shape[1]
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return sink.getvalue()
+
+
+def speech_opus(path: Path, limits: MediaLimits, field: str = "speech", bitrate: int = SPEECH_BITRATE) -> bytes:
+    """The sound of a file as the node gets it: Ogg Opus, mono, 16 kHz."""
+    with open_sound(path, limits, field) as sound:
+        return encode_opus(sound.blocks(rate=SPEECH_RATE, channels=1), bitrate)
+
+
+def decode_speech(data: bytes, *, max_seconds: float = 1200.0, field: str = "speech") -> Samples:
+    """Decode speech in memory (Ogg Opus or any sound that viseme reads) to float32 mono at 16 kHz.
+
+    Raises:
+        InvalidMediaError: it is not sound.
+        LimitExceededError: it is longer than ``max_seconds``.
+    """
+    kind = sniff_bytes(data)
+    if kind is None or kind.is_photo:
+        raise InvalidMediaError("the speech is not sound that viseme reads", field=field)
+    limits = MediaLimits(duration_seconds=max_seconds)
+    with media_errors(field), av.open(io.BytesIO(data), "r", format=kind.demuxer) as container:
+        blocks = SoundReader(container, kind, limits, field).blocks(rate=SPEECH_RATE, channels=1)
+        whole: Samples = np.concatenate(list(blocks), axis=1)
+        return whole[0]
+
+
+def speech_task(channel: Channel, arguments: dict[str, Any]) -> None:
+    """Sandbox task: encode a file's sound for the node.
+
+    Arguments: ``path``, ``field``, ``limits`` (of :class:`MediaLimits`), ``bitrate`` (optional). Sends one message,
+    ``{"length_us"}`` with the Opus as payload.
+
+    Raises:
+        InvalidMediaError: the file holds no sound.
+        LimitExceededError: it is too short or too long.
+    """
+    path, field = Path(arguments["path"]), str(arguments.get("field", "speech"))
+    limits = MediaLimits(**arguments.get("limits", {}))
+    length_us = audio_length_us(path, limits, field)
+    check_speech_length(length_us, limits, field)
+    data = speech_opus(path, limits, field, int(arguments.get("bitrate", SPEECH_BITRATE)))
+    channel.send({"length_us": length_us}, data)
+
+
+def _arrays(resampler: AudioResampler, frame: AudioFrame | None) -> Iterator[Samples]:
+    if frame is not None:
+        # Times with holes or jumps must not make the resampler invent or drop sound.
+        frame.pts = None
+    for block in resampler.resample(frame):
+        yield np.asarray(block.to_ndarray(), dtype=np.float32)
