@@ -41,7 +41,9 @@ class MouthPlan:
     axes: npt.NDArray[np.float32]
     """From pixels of the patch to the mouth [N, 6]: right (1 is REACH) as x, y, 1; down (1 is a height) as x, y, 1."""
     curves: npt.NDArray[np.float32]
-    """Along the mouth [N, 4, KNOTS]: upper edge, lower edge, softness (heights), 1 between the corners else 0."""
+    """Along the mouth [N, 2, KNOTS]: lower edge of the upper lip and upper edge of the lower one, in heights."""
+    ends: npt.NDArray[np.float32]
+    """Where the mouth ends to the left and to the right, in reaches, and the softness of the edges in heights [N, 3]."""
     masks: npt.NDArray[np.float32]
     """As in ``RenderedFrames``."""
 
@@ -63,11 +65,13 @@ def plan_mouths(move: LipMove, axes: FaceAxes, patch: Patch, crop_px: int) -> Mo
             target, back = _anchored(move, index, chosen, axes.down[index] * height)
             field = thin_plate(target / height, back, places[share > 0] / height)
             flows[index, share > 0, 2 * half : 2 * half + 2] = field * share[share > 0, None]
+    lines = [_curves(move, axes, index) for index in range(count)]
     rows_, columns = patch.height // GRID_STEP + 1, patch.width // GRID_STEP + 1
     return MouthPlan(
         flows=np.ascontiguousarray(flows.reshape(count, rows_, columns, 4).transpose(0, 3, 1, 2)),
         axes=_mouth_axes(move, axes, corner),
-        curves=np.stack([_curves(move, axes, index) for index in range(count)]),
+        curves=np.stack([curve for curve, _ in lines]),
+        ends=np.stack([end for _, end in lines]),
         masks=(ellipses / np.array([crop_px, crop_px, crop_px, crop_px, 1.0, 1.0])).astype(np.float32),
     )
 
@@ -110,18 +114,16 @@ def _mouth_axes(move: LipMove, axes: FaceAxes, corner: Floats) -> npt.NDArray[np
     return np.concatenate([across, offset[:, :, None]], axis=2).reshape(-1, 6).astype(np.float32)
 
 
-def _curves(move: LipMove, axes: FaceAxes, index: int) -> npt.NDArray[np.float32]:
+def _curves(move: LipMove, axes: FaceAxes, index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     inverse = np.linalg.inv(axes.basis()[index]) / axes.height[index]
     knots = np.linspace(-REACH, REACH, KNOTS)
-    lines = []
+    curves = []
     for line in (move.upper_line[index], move.lower_line[index]):
         right, down = (_SPLINE @ ((line - move.origin[index]) @ inverse.T)).T
-        lines.append(np.interp(knots, np.maximum.accumulate(right + 1e-9 * np.arange(len(right))), down))
-    ends = ((move.upper_line[index][[0, -1]] - move.origin[index]) @ inverse.T)[:, 0]
-    outside = np.maximum(np.maximum(ends[0] - knots, knots - ends[1]), 0.0)
-    softness = _EDGE_PX / axes.height[index] + 0.5 * outside
-    within = 1.0 - smoothstep(0.0, 0.015, outside)
-    return np.stack([lines[0], lines[1], softness, within]).astype(np.float32)
+        curves.append(np.interp(knots, np.maximum.accumulate(right + 1e-9 * np.arange(len(right))), down))
+    ends = ((move.upper_line[index][[0, -1]] - move.origin[index]) @ inverse.T)[:, 0] / REACH
+    softness = _EDGE_PX / axes.height[index]
+    return np.stack(curves).astype(np.float32), np.array([*ends, softness], dtype=np.float32)
 
 
 def _spline_matrix(count: int) -> Floats:

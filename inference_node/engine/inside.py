@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inference_node.engine.face_axes import FaceAxes, Floats
+from inference_node.engine.face_axes import FRONTAL_EYES, FaceAxes, Floats
 from inference_node.engine.lips import smoothstep
 from inference_node.engine.port import Pixels
 from inference_node.engine.rig import LOWER_INNER, UPPER_INNER
@@ -21,7 +21,10 @@ WIDTH_PX = 144
 HEIGHT_PX = 88
 
 _TONE_POINTS = (0, 37, 267, 17, 84, 314, 18, 200, 164, 206, 426, 205, 425, 57, 287, 212, 432)
-_CAVITY = np.array([58.0, 26.0, 24.0])
+_DARK = np.array([46.0, 20.0, 20.0])
+_TONGUE = np.array([128.0, 66.0, 66.0])
+_IVORY = np.array([208.0, 184.0, 166.0])
+_WITHIN = 0.01  # of the height: stay so far above the lower lip that the picture was taken with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,8 @@ class Inside:
     """How far the mouth was open."""
     jaw: float
     """0 to 1: how far the lower part of the picture belongs to the lower jaw and sinks with it."""
+    lower: float
+    """Where the lower lip began below the closed lip line, in heights."""
     made_up: bool
 
 
@@ -60,58 +65,86 @@ def remembered(crop: Pixels, landmarks: npt.NDArray[np.floating], axes: FaceAxes
         crop, matrix, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
     outline = np.concatenate([landmarks[list(UPPER_INNER)], landmarks[list(LOWER_INNER[::-1])]])
-    mask = _polygon((outline - start) @ np.linalg.inv(to_crop).T)
     tone = skin_tone(crop, landmarks)
     aperture = float(axes.aperture[0])
-    cavity = _cavity(picture, mask, tone)
-    mixed = picture * mask[..., None] + cavity * (1.0 - mask[..., None])
+    jaw = float(smoothstep(0.07, 0.11, np.array(aperture)))
+    lower = (np.linalg.inv(axes.basis()[0]) @ (landmarks[14] - origin))[1] / axes.height[0]
     return Inside(
-        picture=np.clip(np.rint(mixed), 0, 255).astype(np.uint8),
+        picture=_spread(picture, _polygon((outline - start) @ np.linalg.inv(to_crop).T), _cavity(tone), jaw),
         tone=tone,
         aperture=aperture,
-        jaw=float(smoothstep(0.07, 0.11, np.array(aperture))),
+        jaw=jaw,
+        lower=float(lower) - _WITHIN,
         made_up=False,
     )
 
 
-def _polygon(outline: Floats) -> npt.NDArray[np.float32]:
-    fine = 16
+def _polygon(outline: Floats) -> npt.NDArray[np.uint8]:
     mask = np.zeros((HEIGHT_PX, WIDTH_PX), dtype=np.uint8)
-    cv2.fillPoly(mask, [np.rint(outline * fine).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
-    mask = cv2.erode(mask, np.ones((3, 3), dtype=np.uint8))
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), 1.2), dtype=np.float32) / np.float32(255.0)
+    cv2.fillPoly(mask, [np.rint(outline * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
+    return np.asarray(cv2.erode(mask, np.ones((5, 3), dtype=np.uint8)))
 
 
-def _cavity(picture: Pixels, mask: npt.NDArray[np.float32], tone: Floats) -> Floats:
-    """The dark behind the teeth: the mouth's own darkest where it has any."""
-    inner = picture[mask > 0.9].astype(np.float64)
-    made = _CAVITY * (tone.mean() / 160.0)
-    if len(inner) < 50:
-        return np.asarray(made)
-    light = inner.sum(axis=1)
-    dark = inner[light <= np.quantile(light, 0.1)].mean(axis=0)
-    own = float(smoothstep(0.65, 0.35, np.array(dark.sum() / tone.sum()))) if False else 1.0
-    return np.asarray(np.minimum(own * dark + (1 - own) * made, made * 1.3))
+def _spread(picture: Pixels, mask: npt.NDArray[np.uint8], cavity: Floats, jaw: float) -> Pixels:
+    """Lengthen what is seen upwards, and downwards as far as it belongs to the jaw; the rest is dark.
+
+    Lips come to lie elsewhere than in the frame that this was cut from, and must never show in it.
+    """
+    known = mask > 127
+    columns = np.flatnonzero(known.sum(axis=0) >= 3)
+    spread, share = picture.astype(np.float32), np.zeros(mask.shape, dtype=np.float32)
+    for column in columns:
+        rows = np.flatnonzero(known[:, column])
+        first, last = rows[0], rows[-1]
+        spread[:first, column] = spread[first : first + 2, column].mean(axis=0)
+        spread[last + 1 :, column] = spread[last - 1 : last + 1, column].mean(axis=0)
+        share[: last + 2, column] = 1.0
+        share[last + 2 :, column] = jaw
+    outer = ~known
+    spread[outer] = cv2.GaussianBlur(spread, (0, 0), 1.5)[outer]
+    share = cv2.GaussianBlur(share, (0, 0), 1.3)[..., None]
+    return np.asarray(np.clip(np.rint(spread * share + cavity * (1.0 - share)), 0, 255), dtype=np.uint8)
+
+
+def _cavity(tone: Floats) -> Floats:
+    """The dark of a mouth, and a tongue in it, in the light that the skin is in [HEIGHT_PX, WIDTH_PX, 3]."""
+    light = tone.mean() / 160.0
+    down, right = _places()
+    dark = _DARK * light * (1.0 - 0.3 * smoothstep(0.0, 0.05, down))[..., None]
+    tongue = np.exp(-((right / 0.11) ** 4)) * smoothstep(0.035, 0.11, down) * 0.75
+    return np.asarray(dark + tongue[..., None] * (_TONGUE * light - dark))
+
+
+def _places() -> tuple[Floats, Floats]:
+    down = np.linspace(TOP, BOTTOM, HEIGHT_PX)[:, None]
+    right = np.linspace(-SIDE, SIDE, WIDTH_PX)[None] * FRONTAL_EYES
+    return np.broadcast_to(down, (HEIGHT_PX, WIDTH_PX)), np.broadcast_to(right, (HEIGHT_PX, WIDTH_PX))
 
 
 def made_up(tone: Floats) -> Inside:
     """Paint a plausible inside for a mouth that is never seen open: upper teeth in the shade, a tongue, the dark."""
-    down = np.linspace(TOP, BOTTOM, HEIGHT_PX)[:, None]
-    right = np.linspace(-SIDE, SIDE, WIDTH_PX)[None] * 0.555
     light = tone.mean() / 160.0
-    picture = np.broadcast_to(_CAVITY * light, (HEIGHT_PX, WIDTH_PX, 3)).copy()
-
-    tongue = np.exp(-((right / 0.10) ** 4)) * smoothstep(0.05, 0.11, down)
-    picture += tongue[..., None] * (np.array([128.0, 62.0, 60.0]) * light - picture) * 0.8
-    edge = 0.028 - 1.1 * right**2
-    teeth = smoothstep(0.004, -0.004, down - edge) if False else 1.0 - smoothstep(-0.004, 0.004, down - edge)
-    teeth = teeth * (1.0 - smoothstep(0.075, 0.14, np.abs(right)))
-    ivory = np.array([214.0, 200.0, 186.0]) * light * 0.86
-    between = 1.0 - 0.10 * np.exp(-(((right / 0.028 + 0.5) % 1.0 - 0.5) / 0.09) ** 2)
-    round_off = 1.0 - 2.2 * np.abs(right) ** 1.2
-    shaded = ivory * (between * round_off)[..., None] * np.ones_like(picture)
-    picture += teeth[..., None] * (shaded - picture)
-    picture = cv2.GaussianBlur(picture, (0, 0), 0.8)
+    down, right = _places()
+    picture = _cavity(tone)
+    # Teeth: the two in the middle widest and longest, each rounded below, the row bent back into the shade.
+    beside = np.abs(right)
+    bounds = np.array([0.0, 0.034, 0.060, 0.086, 0.108, 0.128])
+    lengths = np.array([0.030, 0.026, 0.027, 0.021, 0.015])
+    tooth = np.clip(np.searchsorted(bounds, beside, side="right") - 1, 0, len(lengths) - 1)
+    middle = (bounds[tooth] + bounds[tooth + 1]) / 2.0
+    half = (bounds[tooth + 1] - bounds[tooth]) / 2.0
+    across = np.clip((beside - middle) / half, -1.0, 1.0)
+    edge = lengths[tooth] - 0.004 * across**4
+    teeth = (1.0 - smoothstep(-0.005, 0.003, down - edge)) * (1.0 - smoothstep(0.085, 0.128, beside))
+    shade = (0.86 - 2.6 * beside**1.3) * (1.0 - 0.12 * np.abs(across) ** 6)
+    shade = shade * (0.86 + 0.14 * smoothstep(-0.02, 0.02, down))
+    picture += teeth[..., None] * (_IVORY * light * shade[..., None] - picture)
+    picture = cv2.GaussianBlur(picture, (0, 0), 0.9)
     return Inside(
-        picture=np.clip(np.rint(picture), 0, 255).astype(np.uint8), tone=tone, aperture=0.1, jaw=1.0, made_up=True
+        picture=np.clip(np.rint(picture), 0, 255).astype(np.uint8),
+        tone=tone,
+        aperture=0.1,
+        jaw=0.0,
+        lower=0.1,
+        made_up=True,
     )

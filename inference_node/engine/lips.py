@@ -35,11 +35,14 @@ _ARCH = np.sqrt(1.0 - np.linspace(-1.0, 1.0, 11) ** 2)
 _WIDEST_ASKED = 0.17
 _CLOSED_EACH = 0.0045  # FaceMesh puts the inner lines of closed lips so far into each lip
 _INSET = 0.007  # where lips are open, stay so far inside them: no rim of teeth comes along
+_INSET_PARTED = 0.003
 _WIDTH_FOLLOWED = 0.85  # the rest of the frame's own width stays: it may be a smile
 _ROUND_NARROWS = 0.06
 _ROUND_THICKENS = 0.12
+_GATHERS = 1.2  # per unit of aperture: lips are stretched thin by opening
 _PRESS_THINS = 0.25
 _PRESS_HIDES = 0.22
+_STEADY = 0.7  # the upper lip tells better than the lower one where the lips meet
 _LOWER_OPENING = float(PER_APERTURE[PLACES[14], 1])
 
 
@@ -106,11 +109,13 @@ def move_lips(
     _close(target)
     line = target[:, _UPPER_INNER[5]].copy()
     target += _opening(opening, rounding)
+    inset = _inset(points, openness(axes.aperture), openness(opening))[:, None]
     for outer, inner in ((_UPPER_OUTER, _UPPER_INNER), (_LOWER_OUTER, _LOWER_INNER)):
-        thicker = 1.0 + _ROUND_THICKENS * rounding - _PRESS_THINS * press
+        gathered = np.clip(_GATHERS * (axes.aperture - opening), -0.1, 0.2)[:, None]
+        thicker = 1.0 + _ROUND_THICKENS * rounding - _PRESS_THINS * press + gathered
         body = target[:, outer[1:-1], 1] - target[:, inner[1:-1], 1]
         target[:, outer[1:-1], 1] = target[:, inner[1:-1], 1] + body * thicker
-        inwards = _inset(points, openness(axes.aperture))[:, None] * _taper(len(inner) - 2)
+        inwards = inset * _taper(len(inner) - 2)
         lip = points[:, outer[1:-1], 1] - points[:, inner[1:-1], 1]
         source[:, inner[1:-1], 1] += np.sign(lip) * inwards + _PRESS_HIDES * press * lip
     return LipMove(
@@ -131,7 +136,7 @@ def _apply(frame: Floats, vectors: Floats) -> Floats:
 
 def _close(points: Floats) -> None:
     """Bring both inner lines onto the line between them; the rest of each lip follows."""
-    between = (points[:, _UPPER_INNER] + points[:, _LOWER_INNER]) / 2.0
+    between = _STEADY * points[:, _UPPER_INNER] + (1.0 - _STEADY) * points[:, _LOWER_INNER]
     for outer, inner in ((_UPPER_OUTER, _UPPER_INNER), (_LOWER_OUTER, _LOWER_INNER)):
         points[:, outer[1:-1]] += 0.8 * (between - points[:, inner])[:, 1:-1]
         points[:, inner] = between
@@ -148,11 +153,16 @@ def _opening(opening: Floats, rounding: Floats) -> Floats:
     return np.asarray(added)
 
 
-def _inset(points: Floats, apart: Floats) -> Floats:
-    """How far into each lip its edge is taken from, in heights [N]: towards the lip line where the lips touch."""
+def _inset(points: Floats, was_open: Floats, opens: Floats) -> Floats:
+    """How far into each lip its edge is taken from, in heights [N].
+
+    Lips that touch and go on touching keep the dark line between them; lips that part must not take it along, and lips
+    that were open must not bring teeth.
+    """
     gap = np.abs(points[:, _LOWER_INNER[4:7], 1] - points[:, _UPPER_INNER[4:7], 1]).mean(axis=1)
     towards = np.minimum(_CLOSED_EACH, gap / 2.0)
-    return np.asarray(apart * _INSET - (1.0 - apart) * towards)
+    touching = _INSET_PARTED * opens - (1.0 - opens) * towards
+    return np.asarray(was_open * _INSET + (1.0 - was_open) * touching)
 
 
 def _taper(count: int) -> Floats:

@@ -16,16 +16,16 @@ from inference_node.engine.lips import LipMove, jaw_drop, move_lips, openness, s
 from inference_node.engine.port import EngineCard, FaceFrames, Memory, Patch, RenderedFrames, Tensors
 from inference_node.speech.mouth import MouthTrack
 
-PATCH = Patch(x=40, y=128, width=240, height=192)
+PATCH = Patch(x=56, y=128, width=208, height=176)
 """Where all painting happens: the lower face wherever the head turns in its crop."""
 OUTPUT = "PAINTED"
-_TONES = 6
+_TONES = 9
 INPUTS: Mapping[str, tuple[tuple[int, ...], str]] = MappingProxyType({
     "PATCH": ((PATCH.height, PATCH.width, 3), "uint8"),
     "INSIDE": ((HEIGHT_PX, WIDTH_PX, 3), "uint8"),
     "FLOWS": ((4, PATCH.height // GRID_STEP + 1, PATCH.width // GRID_STEP + 1), "float32"),
     "AXES": ((6,), "float32"),
-    "CURVES": ((4, KNOTS), "float32"),
+    "CURVES": ((2, KNOTS), "float32"),
     "TONE": ((_TONES,), "float32"),
 })
 """The network's tensors: shape of one frame, and kind."""
@@ -34,6 +34,8 @@ _MODEL = "warp"
 _BATCH = 8
 _OPEN_ENOUGH = 0.035
 _WIDE_ENOUGH = 0.13
+_WIDEST_REST = 0.60  # of the eyes' distance; a mouth that is wider wherever it is seen, smiles
+_SMILE_TAKEN = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ def _learn(frames: FaceFrames) -> WarpMemory:
     axes = FaceAxes.of(frames.landmarks)
     resting = axes.aperture <= np.quantile(axes.aperture, 0.4)
     rest_width = float(np.median(axes.width[resting]))
+    rest_width -= _SMILE_TAKEN * max(0.0, rest_width - _WIDEST_REST)
     best = int(np.argmax(_worth(frames, axes)))
     crop, points = frames.crops[best], frames.landmarks[best : best + 1]
     if axes.aperture[best] < _OPEN_ENOUGH:
@@ -120,7 +123,7 @@ def _prepare(
         "FLOWS": plan.flows,
         "AXES": plan.axes,
         "CURVES": plan.curves,
-        "TONE": _tones(crops, landmarks, axes, move, memory.inside),
+        "TONE": np.concatenate([_tones(crops, landmarks, axes, move, memory.inside), plan.ends], axis=1),
     }
     return inputs, plan.masks
 
@@ -136,7 +139,7 @@ def _tones(
     tones = np.stack([skin_tone(crop, points) for crop, points in zip(crops, landmarks, strict=True)])
     gains = np.clip(tones / np.maximum(inside.tone, 1.0), 0.5, 1.8)
     apart = smoothstep(0.015, 0.06, move.aperture)
-    drop = inside.jaw * apart * (jaw_drop(np.full_like(move.aperture, inside.aperture)) - jaw_drop(move.aperture))
+    drop = inside.jaw * apart * (inside.lower - jaw_drop(move.aperture))
     stretch = REACH * axes.height / axes.eyes
-    crease = 0.35 * openness(axes.aperture) * (1.0 - openness(move.aperture))
+    crease = 0.3 * openness(axes.aperture) * (1.0 - openness(move.aperture))
     return np.concatenate([gains, np.stack([drop, stretch, crease], axis=1)], axis=1).astype(np.float32)

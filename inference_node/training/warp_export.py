@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference_node.engine.field import GRID_STEP
+from inference_node.engine.field import GRID_STEP, REACH
 from inference_node.engine.inside import BOTTOM, SIDE, TOP
 from inference_node.engine.warp import INPUTS, OUTPUT, PATCH
 
@@ -70,16 +70,21 @@ class WarpNetwork(nn.Module):
         mouth = torch.matmul(axes.reshape(-1, 2, 3), places).reshape(-1, 2, height, width)
         along, depth = mouth[:, :1], mouth[:, 1:]
         lines = self._sample(curves[:, :, None], torch.cat([along, torch.zeros_like(along)], dim=1))
-        upper, lower, softness, within = lines.split(1, dim=1)
+        upper, lower = lines[:, :1], lines[:, 1:]
+        numbers = tone[:, :, None, None]
+        outside = torch.maximum(numbers[:, 6:7] - along, along - numbers[:, 7:8]).clamp(min=0.0) * REACH
+        softness = numbers[:, 8:9] + 0.5 * outside
         lip_above = ((upper - depth) / softness + 0.5).clamp(0.0, 1.0)
         lip_below = ((depth - lower) / softness + 0.5).clamp(0.0, 1.0)
         hole = (1.0 - lip_above - lip_below).clamp(min=0.0)
-        paint = self._inside(inside, along, depth, upper, lower, tone)
-        whole = lip_above + lip_below + hole
         edge = torch.minimum((depth - upper).abs(), (depth - lower).abs()) / 0.008
-        crease = 1.0 - within * tone[:, 5, None, None, None] * torch.exp(-edge * edge)
-        skin = (above * lip_above + below * lip_below) * crease
-        mixed = (skin + paint * hole) / whole
+        crease = 1.0 - numbers[:, 5:6] * (1.0 - outside / 0.02).clamp(min=0.0) * torch.exp(-edge * edge)
+        skin = above * lip_above + below * lip_below
+        flesh = (above + below) * 0.3
+        paint = self._inside(inside, along, depth, upper, lower, numbers)
+        seam = _smooth((lower - upper) / 0.016)
+        paint = paint * seam + flesh * (1.0 - seam)
+        mixed = (skin * crease + paint * hole) / (lip_above + lip_below + hole)
         return (mixed + 0.5).clamp(0.0, 255.0).permute(0, 2, 3, 1).to(torch.uint8)
 
     @staticmethod
@@ -87,15 +92,16 @@ class WarpNetwork(nn.Module):
         grid = places.permute(0, 2, 3, 1)
         return functional.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
-    def _inside(self, inside: Tensor, along: Tensor, depth: Tensor, upper: Tensor, lower: Tensor, tone: Tensor) -> Tensor:
-        gains, drop, stretch = tone[:, :3, None, None], tone[:, 3, None, None, None], tone[:, 4, None, None, None]
+    def _inside(
+        self, inside: Tensor, along: Tensor, depth: Tensor, upper: Tensor, lower: Tensor, numbers: Tensor
+    ) -> Tensor:
         gap = (lower - upper).clamp(min=1e-4)
         part = (depth - upper) / gap
-        place = depth + drop * _smooth((part - 0.4) / 0.6)
-        grid = torch.cat([along * stretch / SIDE, (place - TOP) * (2.0 / (BOTTOM - TOP)) - 1.0], dim=1)
-        picture = self._sample(inside.permute(0, 3, 1, 2).float(), grid) * gains
-        shadow = 1.0 - 0.5 * torch.exp((upper - depth).clamp(max=0.0) / 0.018)
-        return picture * shadow * (0.5 + 0.5 * _smooth(gap / 0.045))
+        place = depth + numbers[:, 3:4] * _smooth((part - 0.4) / 0.6)
+        grid = torch.cat([along * numbers[:, 4:5] / SIDE, (place - TOP) * (2.0 / (BOTTOM - TOP)) - 1.0], dim=1)
+        picture = self._sample(inside.permute(0, 3, 1, 2).float(), grid) * numbers[:, :3]
+        shadow = 1.0 - 0.4 * torch.exp((upper - depth).clamp(max=0.0) / 0.012)
+        return picture * shadow * (0.5 + 0.5 * _smooth(gap / 0.05))
 
 
 def export(target: Path) -> None:
