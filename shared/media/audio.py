@@ -228,8 +228,7 @@ def decode_speech(data: bytes, *, max_seconds: float = 1200.0, field: str = "spe
     limits = MediaLimits(duration_seconds=max_seconds)
     with media_errors(field), av.open(io.BytesIO(data), "r", format=kind.demuxer) as container:
         blocks = SoundReader(container, kind, limits, field).blocks(rate=SPEECH_RATE, channels=1)
-        whole: Samples = np.concatenate(list(blocks), axis=1)
-        return whole[0]
+        return np.concatenate([block[0] for block in blocks])
 
 
 def speech_task(channel: Channel, arguments: dict[str, Any]) -> None:

@@ -1,0 +1,171 @@
+"""Putting painted mouths back into the original frames.
+
+A sandbox task that lives as long as a job: it reads the source once, takes one rendered segment after the other and
+answers with the same stretch of the result, encoded by itself. Nothing of a frame outside the mask changes, and no
+pixel leaves 4:2:0 on the way.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+from shared.errors import InternalError, InvalidMediaError
+from shared.media.crop import Mask, paste_planes
+from shared.media.limits import MediaLimits
+from shared.media.picture import SourceInfo
+from shared.media.planes import Planes
+from shared.media.sandbox import Channel, Message
+from shared.media.video import Encoding, FrameReader, decode_video, encode_video
+
+CRF = 18.0
+"""Quality of the result where the job does not say."""
+PRESET = "veryfast"
+"""Speed of encoding the result where the job does not say."""
+
+_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompositeOrder:
+    """The arguments of the task."""
+
+    path: Path
+    field: str
+    limits: MediaLimits
+    crf: float
+    preset: str
+    rate: Fraction | None
+    """Mean frames a second; None for the source's."""
+
+    @classmethod
+    def of(cls, arguments: dict[str, Any]) -> Self:
+        """From JSON values: ``path``, and optionally ``field``, ``limits``, ``crf``, ``preset``, ``rate``."""
+        return cls(
+            path=Path(arguments["path"]),
+            field=str(arguments.get("field", "video")),
+            limits=MediaLimits(**arguments.get("limits", {})),
+            crf=float(arguments.get("crf", CRF)),
+            preset=str(arguments.get("preset", PRESET)),
+            rate=_rate(arguments.get("rate")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaintedSegment:
+    """One stretch of the result: which source frames it shows, when, and what was painted on each."""
+
+    index: int
+    source_frames: Sequence[int]
+    times_us: Sequence[int]
+    """In the result."""
+    source_times_us: Sequence[int]
+    """Of the source frames, where the sender knows them; they save decoding up to the first."""
+    boxes: Sequence[Sequence[float] | None]
+    patch: Sequence[int]
+    crop_px: int
+    masks: Sequence[Mask]
+    patches: Sequence[Planes]
+    """One a frame, or none at all where nothing was painted."""
+
+    @classmethod
+    def of(cls, message: Message, limits: MediaLimits) -> Self:
+        """From a message ``{"kind": "segment", ...}``; the payload is the rendered H.264, empty if nothing was painted.
+
+        Raises:
+            InvalidMediaError: the rendered segment cannot be decoded or does not fit its description.
+        """
+        header = message.header
+        frames = [int(frame) for frame in header["source_frames"]]
+        patches: Sequence[Planes] = ()
+        if message.payload:
+            patches = decode_video(message.payload, max_frames=len(frames), max_pixels=limits.frame_pixels)
+        segment = cls(
+            index=int(header["index"]),
+            source_frames=frames,
+            times_us=[int(time) for time in header["times_us"]],
+            source_times_us=[int(time) for time in header.get("source_times_us", ())],
+            boxes=header.get("boxes") or [None] * len(frames),
+            patch=[int(value) for value in header.get("patch") or (0, 0, 0, 0)],
+            crop_px=int(header.get("crop_px") or 0),
+            masks=[Mask.of(values) for values in header.get("masks") or ()],
+            patches=patches,
+        )
+        segment.check()
+        return segment
+
+    def check(self) -> None:
+        """Refuse a segment whose parts do not go together.
+
+        Raises:
+            InvalidMediaError: it is so.
+        """
+        count = len(self.source_frames)
+        painted = not self.patches or (
+            len(self.patches) == len(self.masks) == count
+            and all([patch.width, patch.height] == list(self.patch[2:]) for patch in self.patches)
+        )
+        if not count or len(self.times_us) != count or len(self.boxes) != count or not painted:
+            raise InvalidMediaError(
+                f"rendered segment {self.index} has {len(self.patches)} pictures and {len(self.masks)} masks"
+                f" for {count} frames, or pictures of another size than it says",
+                field="segment",
+            )
+
+
+def composite(channel: Channel, arguments: dict[str, Any]) -> None:
+    """Sandbox task: composite segments until the parent sends no more.
+
+    Arguments are those of :meth:`CompositeOrder.of`; messages in are those of :meth:`PaintedSegment.of`, in any order,
+    quickest in the order of the result. Each is answered by ``{"kind": "composited", "index", "frames"}`` and an MP4 of
+    pictures only: the source's size (made even), colours and times, from 0, one IDR at its start.
+    """
+    order = CompositeOrder.of(arguments)
+    with FrameReader(order.path, order.limits, order.field) as reader:
+        encoding = _encoding(order, reader.source)
+        while (message := channel.receive()) is not None:
+            if message.header.get("kind") != "segment":
+                raise InternalError(f"the compositor was sent {message.header.get('kind')!r}")
+            segment = PaintedSegment.of(message, order.limits)
+            reader.learn(dict(zip(segment.source_frames, segment.source_times_us, strict=False)))
+            start_us = segment.times_us[0]
+            times_us = [time_us - start_us for time_us in segment.times_us]
+            data = encode_video(blended(reader, segment), times_us, encoding)
+            channel.send({"kind": "composited", "index": segment.index, "frames": len(times_us)}, data)
+
+
+def blended(reader: FrameReader, segment: PaintedSegment) -> Iterator[Planes]:
+    """The frames of a segment with their painted parts put in."""
+    for place, planes in enumerate(reader.frames(segment.source_frames)):
+        box = segment.boxes[place]
+        if not segment.patches or box is None or not segment.masks[place].paints:
+            yield planes
+            continue
+        yield paste_planes(
+            planes,
+            segment.patches[place],
+            rect=segment.patch,
+            box=box,
+            crop_px=segment.crop_px,
+            mask=segment.masks[place],
+        )
+
+
+def _encoding(order: CompositeOrder, source: SourceInfo) -> Encoding:
+    return Encoding(
+        rate=order.rate or source.rate,
+        crf=order.crf,
+        preset=order.preset,
+        colour=source.colour,
+        aspect=source.aspect,
+        threads=_THREADS,
+    )
+
+
+def _rate(value: object) -> Fraction | None:
+    if isinstance(value, (list, tuple)):
+        return Fraction(int(value[0]), int(value[1]))
+    if isinstance(value, (int, float)) and value > 0:
+        return Fraction(value).limit_denominator(100_000)
+    return None
