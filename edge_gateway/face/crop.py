@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from shared.face.mesh import Points
+from shared.face.mesh import Points, roi_from_points
 
 REACH_US: Final = 400_000
 """How far a frame's box looks before and after it."""
@@ -16,6 +16,8 @@ GAP_US: Final = 200_000
 
 _LEAST_WEIGHT: Final = 1e-6
 """Of a frame at the very end of the window, so that there is always one to go by."""
+_MOST_LEAN: Final = np.radians(45)
+"""Faces that lean further are left as they are: in an upright crop their points are not found reliably."""
 _JUMP: Final = 0.35
 """A face that moves by more than this share of its height between two frames is behind a cut."""
 _GROWTH: Final = 1.3
@@ -32,7 +34,10 @@ _MIDDLE: Final = 0.87
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CropBox:
-    """An upright square around the face in pixels of the frame: centre and side. It may reach beyond the frame."""
+    """An upright square around the face in pixels of the frame: centre and side. It may reach beyond the frame.
+
+    ``has_face`` is true where the square holds a face whose mouth can be painted.
+    """
 
     cx: float
     cy: float
@@ -45,6 +50,7 @@ class _Frame:
     time_us: int
     scene: int
     box: npt.NDArray[np.float64] | None
+    paintable: bool
 
 
 class CropTrack:
@@ -68,7 +74,9 @@ class CropTrack:
 
     def push(self, time_us: int, points: Points | None, *, cut: bool) -> list[CropBox]:
         """Take the next frame's points ([468, 3], None without a face); give the boxes of frames now complete."""
-        frame = _Frame(time_us=time_us, scene=self._scene, box=None if points is None else self._measured(points))
+        box = None if points is None else self._measured(points)
+        paintable = points is not None and bool(abs(roi_from_points(points).angle) <= _MOST_LEAN)
+        frame = _Frame(time_us=time_us, scene=self._scene, box=box, paintable=paintable)
         if cut or self._jumped(frame):
             self._scene += 1
             frame = replace(frame, scene=self._scene)
@@ -116,8 +124,9 @@ class CropTrack:
             boxes = np.array([other.box for other in seen])
             away = np.array([other.time_us - frame.time_us for other in seen]) / REACH_US
             weights = 1 + np.cos(np.pi * away) + _LEAST_WEIGHT
-            cx, cy, side = weights @ boxes / weights.sum()
-            self._last = CropBox(cx=float(cx), cy=float(cy), side=float(side), has_face=_has_face(frame, seen))
+            # Rounded, so that what is told of the box in text is the very box that was cut.
+            cx, cy, side = (round(float(value), 3) for value in weights @ boxes / weights.sum())
+            self._last = CropBox(cx=cx, cy=cy, side=side, has_face=_has_face(frame, seen))
         else:
             self._last = replace(self._last, has_face=False)
         self._past.append(frame)
@@ -128,7 +137,9 @@ class CropTrack:
 
 def _has_face(frame: _Frame, seen: list[_Frame]) -> bool:
     if frame.box is not None:
-        return True
-    before = [other.time_us for other in seen if other.time_us < frame.time_us]
-    after = [other.time_us for other in seen if other.time_us > frame.time_us]
-    return bool(before and after) and after[0] - before[-1] <= GAP_US
+        return frame.paintable
+    before = [other for other in seen if other.time_us < frame.time_us][-1:]
+    after = [other for other in seen if other.time_us > frame.time_us][:1]
+    if not before or not after or after[0].time_us - before[0].time_us > GAP_US:
+        return False
+    return before[0].paintable and after[0].paintable

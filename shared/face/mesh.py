@@ -24,7 +24,9 @@ GOOD_SCORE: Final = 0.5
 _RIGHT_EYE_CORNER: Final = 33
 _LEFT_EYE_CORNER: Final = 263
 _ROI_SCALE: Final = 1.5
-_CROP_PASSES: Final = 2
+_CROP_PASSES: Final = 5
+_SETTLED_SHARE: Final = 0.03
+_SETTLED_ANGLE: Final = 0.05
 _CROP_FACE_SHARE: Final = 0.9
 
 
@@ -83,14 +85,18 @@ class FaceMesh:
     def crop_landmarks(self, rgb: Pixels) -> Mesh:
         """Find the points of the face that fills a crop, as the edge cuts them.
 
-        Looks twice: at the crop's middle, then at the face that was seen there. The answer depends on this picture
-        alone, so it is the same wherever a segment begins.
+        Looks at the crop's middle, then at the face that was seen there, mostly twice, until where to look no longer
+        changes. The answer depends on this picture alone, so it is the same wherever a segment begins.
         """
         height, width = rgb.shape[:2]
         roi = Roi(x=width / 2, y=height / 2, side=min(height, width) * _CROP_FACE_SHARE)
-        for _ in range(_CROP_PASSES - 1):
-            roi = roi_from_points(self.landmarks(rgb, roi).points)
-        return self.landmarks(rgb, roi)
+        mesh = self.landmarks(rgb, roi)
+        for _ in range(_CROP_PASSES):
+            roi = roi_from_points(mesh.points)
+            mesh = self.landmarks(rgb, roi)
+            if _is_settled(roi, roi_from_points(mesh.points)):
+                break
+        return mesh
 
 
 def roi_from_points(points: Points) -> Roi:
@@ -155,6 +161,12 @@ def _turn(angle: float) -> npt.NDArray[np.float64]:
     """From the upright square to the picture; x to the right, y down, so that a positive angle is clockwise."""
     cos, sin = np.cos(angle), np.sin(angle)
     return np.array([[cos, -sin], [sin, cos]])
+
+
+def _is_settled(roi: Roi, following: Roi) -> bool:
+    moved = max(abs(following.x - roi.x), abs(following.y - roi.y), abs(following.side - roi.side))
+    turned = abs(np.angle(np.exp(1j * (following.angle - roi.angle))))
+    return bool(moved < _SETTLED_SHARE * roi.side and turned < _SETTLED_ANGLE)
 
 
 def _sigmoid(logit: float) -> float:

@@ -93,3 +93,13 @@ def test_without_any_face_the_box_is_the_middle_of_the_frame() -> None:
     given = boxes([None] * 15)
 
     assert {(box.cx, box.cy, box.side, box.has_face) for box in given} == {(960, 540, 1080, False)}
+
+
+def test_a_face_that_lies_on_its_side_is_followed_but_not_marked() -> None:
+    upright = face(x=600, y=400, height=200)
+    lying = upright.copy()
+    lying[:, 0], lying[:, 1] = 600 - (upright[:, 1] - 400), 400 + (upright[:, 0] - 600)
+    given = boxes([lying] * 12)
+
+    assert not any(box.has_face for box in given)
+    assert all(abs(box.cx - 600) < 10 for box in given)
