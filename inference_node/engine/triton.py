@@ -25,7 +25,7 @@ SHARED_FROM_BYTES: Final = 32 << 10
 """Tensors from this size on go through shared memory; below it the detour costs more than it saves."""
 
 _REGIONS_BYTES: Final = 256 << 20
-_UNKNOWN_DIMENSION: Final = 32
+_UNKNOWN_DIMENSION: Final = 128
 _NETWORK_GONE: Final = ("Stub process", "is not ready", "unknown model", "not found", "no available versions")
 _LOG: Final = get_logger(__name__)
 

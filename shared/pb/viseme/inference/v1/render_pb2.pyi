@@ -63,6 +63,8 @@ class _TritonStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TritonSta
     """It is being started or reloaded."""
     TRITON_STATE_DOWN: _TritonState.ValueType  # 3
     """It does not answer."""
+    TRITON_STATE_LOCAL: _TritonState.ValueType  # 4
+    """There is none: by the operator's wish networks run in the node's own process."""
 
 class TritonState(_TritonState, metaclass=_TritonStateEnumTypeWrapper):
     """How Triton is."""
@@ -75,6 +77,8 @@ TRITON_STATE_STARTING: TritonState.ValueType  # 2
 """It is being started or reloaded."""
 TRITON_STATE_DOWN: TritonState.ValueType  # 3
 """It does not answer."""
+TRITON_STATE_LOCAL: TritonState.ValueType  # 4
+"""There is none: by the operator's wish networks run in the node's own process."""
 Global___TritonState: _TypeAlias = TritonState  # noqa: Y015
 
 @_typing.final

@@ -1,0 +1,46 @@
+"""``viseme-node``: the program."""
+
+import asyncio
+import os
+import sys
+
+from inference_node.app import Node, running_node
+from inference_node.settings import PREFIX, NodeSettings
+from inference_node.triton.watchdog import TritonState
+from shared.errors import VisemeError
+from shared.rpc.ready import Ready, announce
+from shared.rpc.server import stop_requested
+from shared.settings import load
+from shared.telemetry.logging import configure_logging, get_logger
+
+_LOG = get_logger(__name__)
+
+
+def main() -> None:
+    """Run a node until it is asked to stop."""
+    try:
+        settings = load(NodeSettings, program="viseme-node", prefix=PREFIX, argv=sys.argv[1:], environ=os.environ)
+        configure_logging(part="node", log_format=settings.log_format, level=settings.log_level)
+        asyncio.run(_serve(settings))
+    except VisemeError as error:
+        sys.exit(f"viseme-node: {error}")
+
+
+async def _serve(settings: NodeSettings) -> None:
+    async with running_node(settings) as node, asyncio.TaskGroup() as group:
+        announcing = group.create_task(_announce(node, settings.ready_fd), name="announce")
+        number = await stop_requested()
+        _LOG.info("stopping", signal=number.name)
+        announcing.cancel()
+
+
+async def _announce(node: Node, fd: int | None) -> None:
+    """Say that the node is ready once Triton is, or has failed to be: that is then for health to tell."""
+    addresses = {"rpc": str(node.rpc), "metrics": str(node.metrics)}
+    state = await node.runtime.next_state(TritonState.STARTING)
+    _LOG.info("ready", triton=state.value, **addresses)
+    announce(Ready(part="node", addresses=addresses), fd)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""Puts a node together. Nothing else constructs its parts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry
+
+from inference_node.engine.local import LocalRuntime, LocalTensors
+from inference_node.engine.port import Tensors
+from inference_node.engine.registry import EngineFactory, Registry, builtin_engines, registry
+from inference_node.engine.triton import TritonTensors
+from inference_node.metrics import NodeMetrics
+from inference_node.render.cache import BlobCache
+from inference_node.render.library import Library
+from inference_node.render.queue import FairQueue
+from inference_node.render.segment import SegmentRenderer
+from inference_node.render.service import NodeService
+from inference_node.render.session import Ticket
+from inference_node.render.worker import Workers
+from inference_node.rpc.servicer import SERVICE, RenderServicer
+from inference_node.settings import EngineRuntime, NodeSettings
+from inference_node.triton.environment import TritonEnvironmentError, find
+from inference_node.triton.server import ServerOptions, triton_server
+from inference_node.triton.watchdog import Patience, TritonState, Watchdog
+from shared.errors import InvalidInputError
+from shared.pb.viseme.inference.v1.render_pb2_grpc import add_RenderServiceServicer_to_server
+from shared.rpc.address import Address, parse_listen
+from shared.rpc.server import RpcServer
+from shared.telemetry.logging import get_logger
+from shared.telemetry.metrics import CallMetrics, new_registry, serve_metrics
+from shared.version import version
+
+MODEL_REPOSITORY = Path(__file__).with_name("model_repository")
+_LOG = get_logger(__name__)
+
+
+class Runtime(Protocol):
+    """Where networks run: a watched Triton, or this process."""
+
+    @property
+    def state(self) -> TritonState:
+        """How it is."""
+        ...
+
+    async def next_state(self, seen: TritonState | None) -> TritonState:
+        """Wait until the state is another than the one that was seen."""
+        ...
+
+    async def recovered(self, timeout_s: float) -> None:
+        """Wait until networks answer again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node that serves."""
+
+    rpc: Address
+    metrics: Address
+    runtime: Runtime
+
+
+class _Background:
+    """Tasks that end, latest first, with the node; one that fails ends the node."""
+
+    def __init__(self, stack: AsyncExitStack, group: asyncio.TaskGroup) -> None:
+        self._stack = stack
+        self._group = group
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Start a task."""
+        self._stack.push_async_callback(_end, self._group.create_task(work, name=name))
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@asynccontextmanager
+async def running_node(
+    settings: NodeSettings, *, factories: Mapping[str, EngineFactory] | None = None
+) -> AsyncIterator[Node]:
+    """Serve inside the block; at its end say NOT_SERVING, drain, and end Triton.
+
+    Args:
+        settings: What the node was told.
+        factories: The engines; those that come with viseme by default.
+
+    Raises:
+        InvalidInputError: the settings ask for what cannot be.
+        ConflictError: an address is in use.
+    """
+    try:
+        async with _running(settings, factories or builtin_engines()) as node:
+            yield node
+    except BaseExceptionGroup as group:  # one error is that error, even where tasks ran beside
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+
+
+@asynccontextmanager
+async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory]) -> AsyncIterator[Node]:
+    listen = parse_listen(settings.listen, insecure=settings.insecure)
+    metrics_listen = parse_listen(settings.metrics, field="metrics", insecure=settings.insecure)
+    async with AsyncExitStack() as stack:
+        page = new_registry()
+        metrics = NodeMetrics(page, node=settings.name)
+        tasks = _Background(stack, await stack.enter_async_context(asyncio.TaskGroup()))
+        engines, runtime = await _networks(settings, factories, stack, tasks, metrics)
+        cache = await asyncio.to_thread(BlobCache, settings.data / "cache", limit_bytes=settings.cache_bytes)
+        queue: FairQueue[Ticket] = FairQueue(limit=settings.queue_segments)
+        service = NodeService(
+            node=settings.name,
+            registry=engines,
+            cache=cache,
+            queue=queue,
+            runtime=runtime,
+            limits=settings.limits(),
+            metrics=metrics,
+        )
+        executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="render")
+        stack.callback(executor.shutdown, wait=False, cancel_futures=True)
+        workers = _workers(settings, executor, queue=queue, cache=cache, runtime=runtime, metrics=metrics)
+        tasks.start(workers.run(), "workers")
+        rpc = _rpc(settings, listen, service, page)
+        metrics_address = stack.enter_context(serve_metrics(page, metrics_listen))
+        address = await stack.enter_async_context(rpc.serving())
+        tasks.start(_tell_state(runtime, rpc, metrics), "health")
+        yield Node(rpc=address, metrics=metrics_address, runtime=runtime)
+
+
+async def _networks(
+    settings: NodeSettings,
+    factories: Mapping[str, EngineFactory],
+    stack: AsyncExitStack,
+    tasks: _Background,
+    metrics: NodeMetrics,
+) -> tuple[Registry, Runtime]:
+    if settings.engine not in factories:
+        raise InvalidInputError(f"There is no engine {settings.engine!r}.", field="engine")
+    repository = settings.model_repository or MODEL_REPOSITORY
+    if settings.engine_runtime is EngineRuntime.LOCAL:
+        _LOG.warning("local, no Triton: networks run in the node's own process")
+        local: Tensors = LocalTensors(repository, observe=metrics.called)
+        return registry(factories, local, default=settings.engine), LocalRuntime()
+    if settings.triton_url:
+        server, url, is_local = None, settings.triton_url, settings.triton_shared_memory
+    else:
+        server = await stack.enter_async_context(triton_server(_server_options(settings, repository)))
+        url, is_local = server.url, True
+    tensors = TritonTensors(
+        url, is_local=is_local, deadline_s=settings.network_deadline_seconds, observe=metrics.called
+    )
+    stack.push_async_callback(tensors.close)
+    engines = registry(factories, tensors, default=settings.engine)
+    watchdog = Watchdog(tensors, server, engines.models, patience=Patience(), on_reload=metrics.reloaded)
+    tasks.start(watchdog.run(), "watchdog")
+    return engines, watchdog
+
+
+def _server_options(settings: NodeSettings, repository: Path) -> ServerOptions:
+    try:
+        environment = find(settings.triton_environment)
+    except TritonEnvironmentError as error:
+        raise InvalidInputError(str(error), field="triton_environment") from error
+    metrics = parse_listen(settings.triton_metrics, field="triton_metrics") if settings.triton_metrics else None
+    return ServerOptions(
+        environment=environment,
+        repository=repository,
+        folder=settings.data / "triton",
+        config_name=settings.triton_config,
+        metrics=metrics,
+    )
+
+
+def _workers(
+    settings: NodeSettings,
+    executor: Executor,
+    *,
+    queue: FairQueue[Ticket],
+    cache: BlobCache,
+    runtime: Runtime,
+    metrics: NodeMetrics,
+) -> Workers:
+    library = Library(cache, executor, frames_bytes=settings.frames_bytes, metrics=metrics)
+    renderer = SegmentRenderer(library, metrics, batch_frames=settings.batch_frames, crf=settings.patch_crf)
+    return Workers(
+        queue,
+        renderer,
+        cache=cache,
+        runtime=runtime,
+        count=settings.workers,
+        recovery_s=settings.recovery_seconds,
+        metrics=metrics,
+    )
+
+
+def _rpc(settings: NodeSettings, listen: Address, service: NodeService, page: CollectorRegistry) -> RpcServer:
+    rpc = RpcServer(listen, services=[SERVICE], observe=CallMetrics(page), grace_s=settings.grace_seconds)
+    add_RenderServiceServicer_to_server(RenderServicer(service, version=version()), rpc.server)
+    return rpc
+
+
+async def _tell_state(runtime: Runtime, rpc: RpcServer, metrics: NodeMetrics) -> None:
+    """Keep health and metrics at what the networks are: without them the node renders nothing."""
+    state: TritonState | None = None
+    while True:
+        state = await runtime.next_state(state)
+        metrics.triton(state)
+        await rpc.set_serving(serving=state in {TritonState.READY, TritonState.LOCAL})

@@ -1,0 +1,165 @@
+"""Crop segments and speech on disk, by digest: anything may be thrown away, and nothing is trusted unread."""
+
+import asyncio
+import errno
+import hashlib
+import os
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shared.errors import DiskFullError, InternalError, ResourceExhaustedError
+from shared.telemetry.logging import get_logger
+
+_PART = ".part"
+_LOG = get_logger(__name__)
+
+
+class BlobLostError(LookupError):
+    """What was in the cache is no longer there; it can be asked for again."""
+
+    def __init__(self, digest: bytes) -> None:
+        super().__init__(digest.hex())
+        self.digest = digest
+
+
+class BlobCache:
+    """Files named by their SHA-256, the least recently used evicted first.
+
+    Args:
+        folder: Where they lie.
+        limit_bytes: What they may have together.
+    """
+
+    def __init__(self, folder: Path, *, limit_bytes: int) -> None:
+        self._folder = folder
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+        self._sizes: OrderedDict[bytes, int] = OrderedDict()
+        self._pins: Counter[bytes] = Counter()
+        self._scan()
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._sizes
+
+    @contextmanager
+    def pinned(self, digests: Iterable[bytes]) -> Iterator[None]:
+        """Keep these from being evicted inside the block; whether they are there is another question."""
+        held = tuple(digests)
+        self._pins.update(held)
+        try:
+            yield
+        finally:
+            self._pins.subtract(held)
+            for digest in held:
+                if self._pins[digest] <= 0:
+                    del self._pins[digest]
+
+    async def put(self, digest: bytes, data: bytes) -> None:
+        """Keep bytes whose digest has been verified.
+
+        Raises:
+            ResourceExhaustedError: the cache is full of what is being rendered.
+            DiskFullError: the disk is full.
+        """
+        if digest in self._sizes:
+            self._sizes.move_to_end(digest)
+            return
+        evicted = self._make_room(len(data))
+        self._sizes[digest] = len(data)
+        self.used_bytes += len(data)
+        try:
+            await asyncio.to_thread(self._write, digest, data, evicted)
+        except BaseException as error:
+            self._forget(digest)
+            if isinstance(error, OSError):
+                raise _disk_error(error) from error
+            raise
+
+    async def get(self, digest: bytes) -> bytes:
+        """Read bytes back and verify them.
+
+        Raises:
+            BlobLostError: they were evicted, or are not what they were.
+        """
+        if digest not in self._sizes:
+            raise BlobLostError(digest)
+        self._sizes.move_to_end(digest)
+        try:
+            data = await asyncio.to_thread(self._read, digest)
+        except OSError as error:
+            self._forget(digest)
+            raise BlobLostError(digest) from error
+        if data is None:
+            _LOG.warning("cached file is damaged and is asked for again", digest=digest.hex())
+            self._forget(digest)
+            raise BlobLostError(digest)
+        return data
+
+    def _make_room(self, size: int) -> list[bytes]:
+        evicted: list[bytes] = []
+        spare = self.limit_bytes - self.used_bytes
+        for digest, has in self._sizes.items():
+            if spare >= size:
+                break
+            if not self._pins[digest]:
+                evicted.append(digest)
+                spare += has
+        if spare < size:
+            raise ResourceExhaustedError("The node's cache is full.", limit="cache_bytes", retry_after_s=5.0)
+        for digest in evicted:
+            self._forget(digest)
+        return evicted
+
+    def _forget(self, digest: bytes) -> None:
+        self.used_bytes -= self._sizes.pop(digest, 0)
+
+    def _path(self, digest: bytes) -> Path:
+        name = digest.hex()
+        return self._folder / name[:2] / name
+
+    def _write(self, digest: bytes, data: bytes, evicted: list[bytes]) -> None:
+        for other in evicted:
+            if other not in self._sizes:  # it may have come again in the meantime
+                self._path(other).unlink(missing_ok=True)
+        path = self._path(digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.urandom(4).hex()}{_PART}")
+        try:
+            part.write_bytes(data)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+    def _read(self, digest: bytes) -> bytes | None:
+        path = self._path(digest)
+        data = path.read_bytes()
+        if hashlib.sha256(data).digest() != digest:
+            path.unlink(missing_ok=True)
+            return None
+        os.utime(path)  # the order of use survives a restart
+        return data
+
+    def _scan(self) -> None:
+        """Take up what an earlier run left."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        found: list[tuple[float, bytes, int]] = []
+        for path in self._folder.glob("*/*"):
+            if path.suffix == _PART or len(path.name) != 2 * hashlib.sha256().digest_size:
+                path.unlink(missing_ok=True)
+                continue
+            status = path.stat()
+            found.append((status.st_mtime, bytes.fromhex(path.name), status.st_size))
+        for _, digest, size in sorted(found):
+            self._sizes[digest] = size
+            self.used_bytes += size
+        for digest in self._make_room(0) if self.used_bytes > self.limit_bytes else ():
+            self._path(digest).unlink(missing_ok=True)
+
+
+def _disk_error(error: OSError) -> DiskFullError | InternalError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFullError("The node's disk is full.", limit="data", retry_after_s=30.0)
+    return InternalError(f"The node cannot write to its cache ({error.strerror}).")

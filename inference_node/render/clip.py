@@ -1,0 +1,127 @@
+"""From the bytes of a crop segment to frames with landmarks, and from painted patches to bytes. For worker threads."""
+
+import threading
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from inference_node.engine.port import Patch, Pixels, Points
+from inference_node.render.messages import JobSpec, Offer
+from shared.errors import InvalidMediaError
+from shared.face.mesh import FaceMesh
+from shared.face.smooth import smooth
+from shared.media.encode import ColourTags, Encoding, encode_video
+from shared.media.planes import Planes, planes_to_rgb, rgb_to_planes
+from shared.media.video import decode_video
+
+Masks = npt.NDArray[np.float32]
+
+_THREAD = threading.local()
+_MARGIN = 1.1
+_NEUTRAL = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CropFrames:
+    """The frames of a crop segment, without its context.
+
+    ``crops`` is uint8 [N, P, P, 3] RGB, ``landmarks`` float32 [N, 468, 2] in its pixels, ``scores`` float32 [N].
+    """
+
+    crops: Pixels
+    landmarks: Points
+    scores: npt.NDArray[np.float32]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return self.crops.nbytes + self.landmarks.nbytes + self.scores.nbytes
+
+
+def read_pictures(data: bytes, offer: Offer, spec: JobSpec) -> list[Pixels]:
+    """Decode a crop segment with its context to RGB.
+
+    Raises:
+        InvalidMediaError: it is not what was announced.
+    """
+    expected = offer.lead_frames + offer.frame_count + offer.trail_frames
+    frames = decode_video(data, max_frames=expected, max_pixels=spec.crop_px**2)
+    if len(frames) != expected:
+        raise InvalidMediaError(
+            f"Crop segment {offer.crop_index} holds {len(frames)} frames and should hold {expected}.", field="crop"
+        )
+    if any((planes.width, planes.height) != (spec.crop_px, spec.crop_px) for planes in frames):
+        raise InvalidMediaError(f"Crop segment {offer.crop_index} is not {spec.crop_px} pixels square.", field="crop")
+    return [planes_to_rgb(planes, spec.matrix, full_range=spec.full_range) for planes in frames]
+
+
+def find_faces(pictures: list[Pixels], offer: Offer) -> CropFrames:
+    """Find and smooth the landmarks of a crop segment; the context is used and left out."""
+    mesh = _mesh()
+    found = [mesh.crop_landmarks(picture) for picture in pictures]
+    points = np.stack([one.points[:, :2] for one in found]).astype(np.float32)
+    kept = slice(offer.lead_frames, offer.lead_frames + offer.frame_count)
+    return CropFrames(
+        crops=np.stack(pictures[kept]),
+        landmarks=smooth(points, lead=offer.lead_frames, trail=offer.trail_frames),
+        scores=np.array([one.score for one in found[kept]], dtype=np.float32),
+    )
+
+
+def _mesh() -> FaceMesh:
+    """The network of this thread; an instance belongs to one."""
+    mesh: FaceMesh | None = getattr(_THREAD, "mesh", None)
+    if mesh is None:
+        mesh = _THREAD.mesh = FaceMesh()
+    return mesh
+
+
+def encode_patches(
+    patches: Pixels, masks: Masks, times_us: tuple[int, ...], *, patch: Patch, spec: JobSpec, crf: float
+) -> bytes:
+    """Encode painted patches; what lies outside of the masks is not looked at by anybody and is made cheap."""
+
+    def painted() -> "map[Planes]":
+        return map(planes_of, patches, masks)
+
+    def planes_of(rgb: Pixels, mask: Masks) -> Planes:
+        planes = rgb_to_planes(rgb, spec.matrix, full_range=spec.full_range)
+        return _without_outside(planes, _outside(mask, patch, spec.crop_px))
+
+    first = times_us[0]
+    encoding = Encoding(
+        rate=_mean_rate(times_us), crf=crf, colour=ColourTags.of(spec.matrix, full_range=spec.full_range)
+    )
+    return encode_video(painted(), [time - first for time in times_us], encoding)
+
+
+def _mean_rate(times_us: tuple[int, ...]) -> Fraction:
+    span = times_us[-1] - times_us[0]
+    if len(times_us) < 2 or span <= 0:
+        return Fraction(25)
+    return Fraction((len(times_us) - 1) * 1_000_000, span).limit_denominator(1001)
+
+
+def _outside(mask: Masks, patch: Patch, crop_px: int) -> npt.NDArray[np.bool_]:
+    """Which chroma samples of a patch (bool [height / 2, width / 2]) nobody looks at."""
+    center_x, center_y, radius_x, radius_y, angle, feather = (float(value) for value in mask)
+    height, width = patch.height // 2, patch.width // 2
+    if radius_x <= 0 or radius_y <= 0:
+        return np.ones((height, width), dtype=np.bool_)
+    across = (patch.x + 2 * np.arange(width, dtype=np.float32) + 1) / crop_px - center_x
+    down = (patch.y + 2 * np.arange(height, dtype=np.float32)[:, None] + 1) / crop_px - center_y
+    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    along = (across * cos + down * sin) / radius_x
+    up = (down * cos - across * sin) / radius_y
+    return np.asarray(np.hypot(along, up) > (1 + feather) * _MARGIN)
+
+
+def _without_outside(planes: Planes, outside: npt.NDArray[np.bool_]) -> Planes:
+    y, u, v = planes.y.copy(), planes.u.copy(), planes.v.copy()
+    wide = outside.repeat(2, axis=0).repeat(2, axis=1)
+    inside = ~wide
+    y[wide] = round(float(y[inside].mean())) if inside.any() else _NEUTRAL
+    u[outside] = v[outside] = _NEUTRAL
+    return Planes(y=y, u=u, v=v)

@@ -1,0 +1,142 @@
+"""One segment: frames gathered, lips painted, the patch encoded."""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from inference_node.engine.port import Engine, FaceFrames, Memory, Pixels
+from inference_node.metrics import NodeMetrics
+from inference_node.render.clip import CropFrames, encode_patches
+from inference_node.render.library import Library
+from inference_node.render.messages import JobSpec, Offer, Order
+
+_LEAST_SCORE = 0.1
+"""Below this the landmarks lie beside the face, and painting would only harm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentTask:
+    """An order with everything that it refers to.
+
+    ``places`` tells for each output frame its crop segment (by index) and the frame in it; None where there is no face.
+    """
+
+    spec: JobSpec
+    engine: Engine
+    order: Order
+    places: tuple[tuple[int, int] | None, ...]
+    crops: Mapping[int, Offer]
+    references: tuple[Offer, ...]
+
+    @property
+    def digests(self) -> frozenset[bytes]:
+        """What it needs of the cache."""
+        offers = [*self.crops.values(), *self.references]
+        return frozenset((self.spec.speech_digest, *(offer.digest for offer in offers)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SegmentResult:
+    """A rendered segment."""
+
+    data: bytes
+    digest: bytes
+    patch: tuple[int, int, int, int]
+    masks: tuple[tuple[float, ...], ...]
+    work_s: float
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size."""
+        return len(self.data)
+
+
+class SegmentRenderer:
+    """Renders segments; the same task gives the same bytes.
+
+    Args:
+        library: Where frames, tracks and memories come from.
+        metrics: Told how long steps take.
+        batch_frames: Frames that are given to the engine at once.
+        crf: H.264's rate factor for patches.
+    """
+
+    def __init__(self, library: Library, metrics: NodeMetrics, *, batch_frames: int, crf: float) -> None:
+        self._library = library
+        self._metrics = metrics
+        self._batch = batch_frames
+        self._crf = crf
+
+    async def render(self, task: SegmentTask, progress: Callable[[int], None]) -> SegmentResult:
+        """Render one segment, telling after each batch how many frames are done.
+
+        Raises:
+            BlobLostError: something that it needs is no longer in the cache.
+            EngineUnavailableError: the network does not answer.
+            DeadlineError: the network took longer than it may.
+        """
+        begun = time.perf_counter()
+        engine, order = task.engine, task.order
+        patch = engine.card.patch
+        count = len(order.source_frames)
+        patches: Pixels = np.zeros((count, patch.height, patch.width, 3), dtype=np.uint8)
+        masks = np.zeros((count, 6), dtype=np.float32)
+        if any(place is not None for place in task.places):
+            await self._paint(task, patches, masks, progress)
+            with self._metrics.step("encode", engine=engine.card.name):
+                data = await self._library.in_thread(
+                    encode_patches, patches, masks, order.times_us, patch=patch, spec=task.spec, crf=self._crf
+                )
+        else:
+            data = b""
+        self._metrics.rendered(engine=engine.card.name, frames=count)
+        return SegmentResult(
+            data=data,
+            digest=hashlib.sha256(data).digest(),
+            patch=(patch.x, patch.y, patch.width, patch.height),
+            masks=tuple(tuple(float(value) for value in row) for row in masks),
+            work_s=time.perf_counter() - begun,
+        )
+
+    async def _paint(
+        self, task: SegmentTask, patches: Pixels, masks: npt.NDArray[np.float32], progress: Callable[[int], None]
+    ) -> None:
+        spec, engine = task.spec, task.engine
+        track = await self._library.track(spec, engine)
+        memory = await self._library.memory(spec, engine, task.references)
+        crops = {index: await self._library.frames(spec, engine, offer) for index, offer in task.crops.items()}
+        wanted = [
+            (row, crops[place[0]], place[1])
+            for row, place in enumerate(task.places)
+            if place is not None and crops[place[0]].scores[place[1]] >= _LEAST_SCORE
+        ]
+        times_s = np.array(task.order.times_us, dtype=np.float64) / 1e6
+        for start in range(0, len(wanted), self._batch):
+            part = wanted[start : start + self._batch]
+            rows = [row for row, _, _ in part]
+            with self._metrics.step("render", engine=engine.card.name):
+                painted = await self._render(engine, part, track.at(times_s[rows]), memory)
+            patches[rows], masks[rows] = painted
+            progress(rows[-1] + 1)
+
+    async def _render(
+        self,
+        engine: Engine,
+        part: Sequence[tuple[int, CropFrames, int]],
+        shapes: npt.NDArray[np.float32],
+        memory: Memory,
+    ) -> tuple[Pixels, npt.NDArray[np.float32]]:
+        frames = await self._library.in_thread(_gather, part)
+        painted = await engine.render(frames, shapes, memory)
+        return painted.patches, painted.masks
+
+
+def _gather(part: Sequence[tuple[int, CropFrames, int]]) -> FaceFrames:
+    return FaceFrames(
+        crops=np.stack([crop.crops[index] for _, crop, index in part]),
+        landmarks=np.stack([crop.landmarks[index] for _, crop, index in part]),
+    )

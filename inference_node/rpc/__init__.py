@@ -1,0 +1,1 @@
+"""The node on the wire."""

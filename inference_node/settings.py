@@ -1,0 +1,75 @@
+"""The settings of an inference node."""
+
+import os
+import socket
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field
+
+from inference_node.engine.registry import DEFAULT_ENGINE
+from inference_node.render.limits import StreamLimits
+from shared.settings import ServiceSettings
+
+PREFIX = "VISEME_NODE_"
+_LIMITS = StreamLimits()
+
+
+class EngineRuntime(StrEnum):
+    """Where networks run."""
+
+    TRITON = "triton"
+    LOCAL = "local"
+    """In the node's own process: for machines on which no Triton runs, and only when asked for."""
+
+
+class NodeSettings(ServiceSettings):
+    """What a node can be told."""
+
+    listen: str = Field("127.0.0.1:50061", description="where edges call")
+    metrics: str = Field("127.0.0.1:9465", description="where Prometheus scrapes /metrics")
+    data: Path = Field(Path("viseme-node"), description="folder of the cache; all in it may be deleted")
+    name: str = Field(default_factory=socket.gethostname, description="how the node calls itself")
+    engine: str = Field(DEFAULT_ENGINE, description="the engine that is taken where a job names none")
+    engine_runtime: EngineRuntime = Field(
+        EngineRuntime.TRITON, description="where networks run: triton, or local (no Triton, in this process)"
+    )
+
+    triton_url: str = Field("", description="a Triton that runs elsewhere (HOST:PORT of its gRPC); none launches one")
+    triton_shared_memory: bool = Field(
+        default=False, description="the Triton of --triton-url sees this machine's /dev/shm"
+    )
+    triton_environment: Path | None = Field(
+        None, description="the folder made by `python -m inference_node.triton.environment`; by default .triton"
+    )
+    triton_config: str = Field("", description="which configs/NAME.pbtxt of the models Triton takes, such as gpu")
+    triton_metrics: str = Field("", description="loopback ADDR:PORT on which the launched Triton serves its metrics")
+    model_repository: Path | None = Field(None, description="the models; by default those that come with viseme")
+    network_deadline_seconds: float = Field(30.0, gt=0, description="what one call of a network may take")
+    recovery_seconds: float = Field(60.0, gt=0, description="how long a segment waits for a Triton that is down")
+
+    workers: int = Field(2, ge=1, le=64, description="segments that are rendered at the same time")
+    threads: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads that decode, find landmarks and encode"
+    )
+    queue_segments: int = Field(64, ge=1, description="segments of all jobs that may wait")
+    stream_segments: int = Field(
+        _LIMITS.stream_segments, ge=1, description="segments of one job that may wait, be rendered or be sent"
+    )
+    batch_frames: int = Field(16, ge=1, le=64, description="frames that an engine gets at once")
+    patch_crf: float = Field(23.0, ge=0, le=51, description="H.264 rate factor of what goes back")
+
+    cache_bytes: int = Field(2 << 30, ge=1 << 20, description="crop segments and speech kept on disk")
+    frames_bytes: int = Field(256 << 20, ge=1, description="decoded crop segments kept in memory")
+    max_speech_bytes: int = Field(_LIMITS.max_speech_bytes, ge=1, description="largest encoded speech")
+    max_crop_bytes: int = Field(_LIMITS.max_crop_bytes, ge=1, description="largest crop segment")
+    max_crop_segments: int = Field(_LIMITS.max_crop_segments, ge=1, description="crop segments of one job")
+
+    def limits(self) -> StreamLimits:
+        """What one stream may ask for."""
+        return StreamLimits(
+            max_speech_bytes=self.max_speech_bytes,
+            max_crop_bytes=self.max_crop_bytes,
+            max_crop_segments=self.max_crop_segments,
+            stream_segments=self.stream_segments,
+        )
