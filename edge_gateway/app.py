@@ -1,0 +1,235 @@
+"""The edge put together: everything is made here, in one stack, and taken down in the reverse order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from edge_gateway.assets.asset import AssetLimits
+from edge_gateway.assets.catalog import Catalog
+from edge_gateway.assets.service import AssetService
+from edge_gateway.assets.store import AssetStore
+from edge_gateway.database import Database
+from edge_gateway.disk import make_directory
+from edge_gateway.identity import Identity
+from edge_gateway.jobs.children import PRELOAD, Children, ChildSettings
+from edge_gateway.jobs.dispatch import Dispatcher
+from edge_gateway.jobs.events import Journal
+from edge_gateway.jobs.faces import Faces
+from edge_gateway.jobs.pipeline import Pipeline, PipelineSettings
+from edge_gateway.jobs.render import RenderSettings
+from edge_gateway.jobs.service import JobService
+from edge_gateway.jobs.sqlite import SqliteJobs
+from edge_gateway.metrics import EdgeMetrics
+from edge_gateway.nodes import GrpcNode
+from edge_gateway.rpc.assets import AssetServicer
+from edge_gateway.rpc.jobs import JobServicer
+from edge_gateway.rpc.network import NetworkServicer
+from edge_gateway.settings import EdgeSettings
+from edge_gateway.web.server import serve_web
+from edge_gateway.web.status import StatusPage
+from shared.media.limits import MediaLimits
+from shared.media.sandbox import Sandbox
+from shared.pb.viseme.gateway.v1.asset_pb2_grpc import add_AssetServiceServicer_to_server
+from shared.pb.viseme.gateway.v1.job_pb2_grpc import add_JobServiceServicer_to_server
+from shared.pb.viseme.gateway.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
+from shared.rpc.address import Address, parse_address, parse_listen
+from shared.rpc.server import RpcServer
+from shared.telemetry.metrics import CallMetrics, new_registry, serve_metrics
+
+_SERVICES = (
+    "viseme.gateway.v1.AssetService",
+    "viseme.gateway.v1.JobService",
+    "viseme.gateway.v1.NetworkService",
+)
+_FIGURES_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where a running edge listens."""
+
+    rpc: Address
+    web: Address
+    metrics: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Core:
+    """The parts that know no wire."""
+
+    assets: AssetService
+    jobs: JobService
+    journal: Journal
+    dispatcher: Dispatcher
+    repository: SqliteJobs
+    node: GrpcNode
+    media: MediaLimits
+
+
+@asynccontextmanager
+async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
+    """Run an edge inside the block.
+
+    At the end it says NOT_SERVING, gives calls their grace and stops; jobs that run then go on at the next start.
+
+    Raises:
+        InvalidInputError: an address in the settings is none.
+        ConflictError: an address cannot be listened on.
+    """
+    listen = parse_listen(settings.listen, insecure=settings.insecure)
+    web = parse_listen(settings.web, field="web", insecure=settings.insecure)
+    scraped = parse_listen(settings.metrics, field="metrics", insecure=settings.insecure)
+    node_address = parse_address(settings.node, field="node")
+    async with AsyncExitStack() as stack:
+        registry = new_registry()
+        metrics = EdgeMetrics(registry, settings.name)
+        node = await stack.enter_async_context(
+            GrpcNode.open(node_address, on_up=metrics.node_up, on_down=metrics.node_down)
+        )
+        core = await _core(stack, settings, node, metrics)
+        rpc = RpcServer(listen, services=_SERVICES, observe=CallMetrics(registry), grace_s=settings.grace_seconds)
+        here: list[Address] = [listen]
+        identity = Identity(
+            version=version("viseme"),
+            name=settings.name,
+            region=settings.region,
+            address=lambda: str(here[-1]),
+            engines=node.engines,
+        )
+        add_AssetServiceServicer_to_server(AssetServicer(core.assets, identity, core.media), rpc.server)
+        add_JobServiceServicer_to_server(JobServicer(core.jobs, core.journal), rpc.server)
+        add_NetworkServiceServicer_to_server(NetworkServicer(identity), rpc.server)
+        page = StatusPage(identity, core.jobs, lambda: (node.address, node.is_up), rpc.draining.is_set)
+        await stack.enter_async_context(_background(core, metrics, settings.node_poll_s))
+        metrics_at = stack.enter_context(serve_metrics(registry, scraped))
+        web_at = await stack.enter_async_context(serve_web(page.app(), web, grace_s=settings.grace_seconds))
+        rpc_at = await stack.enter_async_context(rpc.serving())
+        stack.callback(core.journal.close)
+        here.append(rpc_at)
+        yield Addresses(rpc=rpc_at, web=web_at, metrics=metrics_at)
+
+
+async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, metrics: EdgeMetrics) -> _Core:
+    data: Path = settings.data.resolve()
+    folders = {name: data / name for name in ("assets", "faces", "jobs")}
+    for folder in folders.values():
+        await asyncio.to_thread(make_directory, folder)
+    database = await stack.enter_async_context(Database.open(data / "edge.db"))
+    sandbox = await stack.enter_async_context(Sandbox(preload=PRELOAD))
+    media = _media_limits(settings)
+    children = Children(sandbox, _child_settings(settings, media))
+    catalog = Catalog(database)
+    faces = Faces(folders["faces"], children.cut)
+    assets = AssetService(
+        AssetStore(folders["assets"], catalog, reserve_bytes=settings.disk_reserve_bytes),
+        catalog,
+        children.probe,
+        _asset_limits(settings),
+        on_remove=faces.forget,
+        count_up=metrics.client_up,
+        count_down=metrics.client_down,
+        piece_bytes=settings.download_piece_bytes,
+    )
+    repository = SqliteJobs(database)
+    journal = Journal(repository)
+    pipeline = Pipeline(
+        assets=assets,
+        faces=faces,
+        children=children,
+        node=node,
+        journal=journal,
+        folder=lambda job_id: folders["jobs"] / job_id,
+        settings=_pipeline_settings(settings),
+        on_report=metrics.reported,
+    )
+    dispatcher = Dispatcher(
+        repository, journal, pipeline.run, folders["jobs"], at_once=settings.jobs_at_once, on_end=metrics.ended
+    )
+    jobs = JobService(
+        repository,
+        journal,
+        assets,
+        dispatcher,
+        limits=media,
+        queue_limit=settings.queue_limit,
+        engines=lambda: frozenset(engine.name for engine in node.engines()),
+    )
+    return _Core(
+        assets=assets,
+        jobs=jobs,
+        journal=journal,
+        dispatcher=dispatcher,
+        repository=repository,
+        node=node,
+        media=media,
+    )
+
+
+@asynccontextmanager
+async def _background(core: _Core, metrics: EdgeMetrics, poll_s: float) -> AsyncIterator[None]:
+    """Run jobs, ask the node how it is and count, inside the block."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [
+            tasks.create_task(core.dispatcher.run()),
+            tasks.create_task(core.node.watch(poll_s)),
+            tasks.create_task(_count(core, metrics.counted)),
+        ]
+        yield
+        for task in running:
+            task.cancel()
+
+
+async def _count(core: _Core, tell: Callable[..., None]) -> None:
+    while True:
+        tell(await core.repository.counts(), node_up=core.node.is_up)
+        await asyncio.sleep(_FIGURES_S)
+
+
+def _media_limits(settings: EdgeSettings) -> MediaLimits:
+    return MediaLimits(
+        frame_pixels=settings.frame_pixels,
+        duration_seconds=settings.duration_seconds,
+        min_speech_seconds=settings.min_speech_seconds,
+        decoded_pixels=settings.decoded_pixels,
+    )
+
+
+def _asset_limits(settings: EdgeSettings) -> AssetLimits:
+    return AssetLimits(
+        asset_bytes=settings.asset_bytes,
+        manifest_chunks=settings.manifest_chunks,
+        piece_bytes=settings.piece_bytes,
+        buffer_bytes=settings.upload_buffer_bytes,
+        idle_s=settings.upload_idle_s,
+    )
+
+
+def _child_settings(settings: EdgeSettings, media: MediaLimits) -> ChildSettings:
+    return ChildSettings(
+        media=media,
+        memory_bytes=settings.child_memory_bytes,
+        cpu_s=settings.child_cpu_seconds,
+        file_bytes=settings.child_file_bytes,
+        probe_s=settings.probe_seconds,
+        speech_s=settings.speech_seconds,
+        finish_s=settings.finish_seconds,
+        result_crf=settings.result_crf,
+        result_preset=settings.result_preset,
+    )
+
+
+def _pipeline_settings(settings: EdgeSettings) -> PipelineSettings:
+    return PipelineSettings(
+        segment_s=settings.segment_seconds,
+        crop_crf=settings.crop_crf,
+        render=RenderSettings(
+            window=settings.node_window,
+            piece_bytes=settings.node_piece_bytes,
+            segment_bytes=settings.node_segment_bytes,
+            patience_s=settings.node_patience_s,
+            silence_s=settings.node_silence_s,
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Files: what clients bring and what jobs make."""

@@ -1,0 +1,176 @@
+"""What an asset is, and the words of an upload."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from shared import digest
+from shared.errors import InvalidInputError, InvalidMediaError, LimitExceededError
+from shared.media.probe import MediaInfo
+
+_ASSET_ID = re.compile(r"[0-9a-f]{64}")
+_NAME_LENGTH = 200
+_DIGEST_BYTES = 32
+
+
+class AssetKind(Enum):
+    """What an asset holds, as found by probing it."""
+
+    VIDEO = "video"
+    AUDIO = "audio"
+    PHOTO = "photo"
+    RESULT = "result"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """A file that the edge keeps, named by its content."""
+
+    number: int
+    """Grows with every asset; newer assets have greater numbers."""
+    asset_id: str
+    size_bytes: int
+    display_name: str
+    created_us: int
+    """When the first chunk was announced, in microseconds since 1970."""
+    ready: bool
+    kind: AssetKind | None = None
+    media: MediaInfo | None = None
+    sha256: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The list of a file's chunks, in the order of the file."""
+
+    size_bytes: int
+    digests: tuple[bytes, ...]
+    display_name: str
+    chunk_bytes: int = digest.CHUNK_BYTES
+
+    @property
+    def asset_id(self) -> str:
+        """The id that this content has."""
+        return digest.asset_id(self.size_bytes, self.digests, self.chunk_bytes)
+
+    def length(self, index: int) -> int:
+        """Bytes in chunk ``index``."""
+        return min(self.chunk_bytes, self.size_bytes - index * self.chunk_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A piece of one chunk."""
+
+    chunk: int
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkRange:
+    """A run of chunks."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """What need not be sent."""
+
+    asset_id: str
+    held: tuple[ChunkRange, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Persisted:
+    """Chunks that have become safe."""
+
+    chunks: tuple[ChunkRange, ...]
+    persisted_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """The asset is complete and probed."""
+
+    asset: Asset
+
+
+UploadAnswer = Started | Persisted | Completed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetLimits:
+    """The sizes beyond which an upload is refused."""
+
+    asset_bytes: int
+    manifest_chunks: int
+    piece_bytes: int
+    buffer_bytes: int
+    """Bytes of one upload that may wait for the disk."""
+    idle_s: float
+    """Seconds for which a client may say nothing."""
+
+
+def check_asset_id(asset_id: str, field: str = "asset_id") -> str:
+    """Return the id if it has the shape of one.
+
+    Raises:
+        InvalidInputError: it has not.
+    """
+    if not _ASSET_ID.fullmatch(asset_id):
+        raise InvalidInputError("an asset's id is 64 hexadecimal digits in lower case", field=field)
+    return asset_id
+
+
+def display_name(text: str) -> str:
+    """A name that is safe to show: no path, nothing unprintable, not too long."""
+    last = re.split(r"[/\\]", text)[-1]
+    shown = "".join(letter if letter.isprintable() else " " for letter in last).strip()
+    return shown[:_NAME_LENGTH]
+
+
+def check_manifest(manifest: Manifest, limits: AssetLimits) -> None:
+    """Refuse a manifest that is too large or contradicts itself.
+
+    Raises:
+        InvalidMediaError: the file is empty.
+        LimitExceededError: it is beyond a limit.
+        InvalidInputError: it contradicts itself.
+    """
+    if manifest.size_bytes < 1:
+        name = manifest.display_name or "the file"
+        raise InvalidMediaError(f"{name} is empty", field="asset")
+    if manifest.size_bytes > limits.asset_bytes:
+        message = f"a file may have at most {limits.asset_bytes} bytes, this one has {manifest.size_bytes}"
+        raise LimitExceededError(message, field="asset", limit="asset_bytes")
+    if manifest.chunk_bytes != digest.CHUNK_BYTES:
+        raise InvalidInputError(f"chunks have {digest.CHUNK_BYTES} bytes", field="manifest.chunk_bytes")
+    if len(manifest.digests) > limits.manifest_chunks:
+        message = f"a manifest may have at most {limits.manifest_chunks} chunks, this one has {len(manifest.digests)}"
+        raise LimitExceededError(message, field="manifest.chunk_digests", limit="manifest_chunks")
+    expected = digest.chunk_count(manifest.size_bytes)
+    if len(manifest.digests) != expected:
+        message = f"{manifest.size_bytes} bytes make {expected} chunks, the manifest lists {len(manifest.digests)}"
+        raise InvalidInputError(message, field="manifest.chunk_digests")
+    if any(len(one) != _DIGEST_BYTES for one in manifest.digests):
+        raise InvalidInputError("a SHA-256 digest has 32 bytes", field="manifest.chunk_digests")
+
+
+def ranges(chunks: Iterable[int]) -> tuple[ChunkRange, ...]:
+    """Write a set of chunks as runs, in order."""
+    runs: list[ChunkRange] = []
+    first = count = -1
+    for chunk in sorted(chunks):
+        if count > 0 and chunk == first + count:
+            count += 1
+            continue
+        if count > 0:
+            runs.append(ChunkRange(first=first, count=count))
+        first, count = chunk, 1
+    if count > 0:
+        runs.append(ChunkRange(first=first, count=count))
+    return tuple(runs)

@@ -1,0 +1,137 @@
+"""The rows of assets and of their chunks in the edge's database."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+
+from edge_gateway.assets.asset import Asset, AssetKind, Manifest
+from edge_gateway.database import Database
+from shared.errors import ConflictError, NotFoundError
+from shared.media.probe import MediaInfo
+
+_FINAL = json.dumps(["succeeded", "failed", "cancelled"])
+
+
+class Catalog:
+    """Which assets there are and which of their chunks are safe."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def announce(self, manifest: Manifest, now_us: int) -> Asset:
+        """Write down an asset that is about to come, or find the one that is there."""
+
+        def work(connection: sqlite3.Connection) -> Asset:
+            connection.execute(
+                "INSERT INTO assets (asset_id, size_bytes, display_name, created_us, digests) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (asset_id) DO NOTHING",
+                (
+                    manifest.asset_id,
+                    manifest.size_bytes,
+                    manifest.display_name,
+                    now_us,
+                    b"".join(manifest.digests),
+                ),
+            )
+            return _asset(
+                connection.execute("SELECT * FROM assets WHERE asset_id = ?", (manifest.asset_id,)).fetchone()
+            )
+
+        return await self._database.run(work)
+
+    async def find(self, asset_id: str) -> Asset | None:
+        """The asset of this id, if there is one."""
+
+        def work(connection: sqlite3.Connection) -> Asset | None:
+            row = connection.execute("SELECT * FROM assets WHERE asset_id = ?", (asset_id,)).fetchone()
+            return None if row is None else _asset(row)
+
+        return await self._database.run(work)
+
+    async def held(self, asset_id: str) -> set[int]:
+        """The chunks that are safe."""
+
+        def work(connection: sqlite3.Connection) -> set[int]:
+            rows = connection.execute("SELECT chunk_index FROM chunks WHERE asset_id = ?", (asset_id,))
+            return {row[0] for row in rows}
+
+        return await self._database.run(work)
+
+    async def hold(self, asset_id: str, chunks: Iterable[int]) -> None:
+        """Write down chunks that are on disk.
+
+        Raises:
+            NotFoundError: the asset was deleted meanwhile.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            if connection.execute("SELECT 1 FROM assets WHERE asset_id = ?", (asset_id,)).fetchone() is None:
+                raise NotFoundError("the asset was deleted while it was uploaded", field="asset_id")
+            rows = [(asset_id, chunk) for chunk in chunks]
+            connection.executemany("INSERT OR IGNORE INTO chunks VALUES (?, ?)", rows)
+
+        await self._database.run(work)
+
+    async def forget_chunks(self, asset_id: str) -> None:
+        """Strike out every chunk of an asset whose file is gone."""
+        await self._database.run(lambda c: c.execute("DELETE FROM chunks WHERE asset_id = ?", (asset_id,)))
+
+    async def complete(self, asset_id: str, kind: AssetKind, media: MediaInfo, sha256: bytes) -> Asset:
+        """Make an asset ready; its chunks need no rows any longer."""
+
+        def work(connection: sqlite3.Connection) -> Asset:
+            connection.execute(
+                "UPDATE assets SET ready = 1, kind = ?, media = ?, sha256 = ? WHERE asset_id = ?",
+                (kind.value, json.dumps(media.to_header()), sha256, asset_id),
+            )
+            connection.execute("DELETE FROM chunks WHERE asset_id = ?", (asset_id,))
+            return _asset(connection.execute("SELECT * FROM assets WHERE asset_id = ?", (asset_id,)).fetchone())
+
+        return await self._database.run(work)
+
+    async def page(self, *, count: int, before: int | None, kind: AssetKind | None) -> list[Asset]:
+        """Assets from the newest, those with numbers below ``before``."""
+
+        def work(connection: sqlite3.Connection) -> list[Asset]:
+            rows = connection.execute(
+                "SELECT * FROM assets WHERE (?1 IS NULL OR number < ?1) AND (?2 = '' OR kind = ?2)"
+                " ORDER BY number DESC LIMIT ?3",
+                (before, kind.value if kind else "", count),
+            )
+            return [_asset(row) for row in rows]
+
+        return await self._database.run(work)
+
+    async def remove(self, asset_id: str) -> bool:
+        """Strike an asset out; False when there was none.
+
+        Raises:
+            ConflictError: an unfinished job needs it.
+        """
+
+        def work(connection: sqlite3.Connection) -> bool:
+            needed = connection.execute(
+                "SELECT job_id FROM jobs WHERE (video_asset_id = ?1 OR speech_asset_id = ?1)"
+                " AND state NOT IN (SELECT value FROM json_each(?2)) LIMIT 1",
+                (asset_id, _FINAL),
+            ).fetchone()
+            if needed is not None:
+                message = f"job {needed['job_id']} still needs this asset; cancel it first or wait for its end"
+                raise ConflictError(message, field="asset_id")
+            return connection.execute("DELETE FROM assets WHERE asset_id = ?", (asset_id,)).rowcount > 0
+
+        return await self._database.run(work)
+
+
+def _asset(row: sqlite3.Row) -> Asset:
+    return Asset(
+        number=row["number"],
+        asset_id=row["asset_id"],
+        size_bytes=row["size_bytes"],
+        display_name=row["display_name"],
+        created_us=row["created_us"],
+        ready=bool(row["ready"]),
+        kind=AssetKind(row["kind"]) if row["kind"] else None,
+        media=None if row["media"] is None else MediaInfo.from_header(json.loads(row["media"])),
+        sha256=row["sha256"] or b"",
+    )

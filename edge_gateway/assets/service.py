@@ -1,0 +1,219 @@
+"""What can be done with assets: upload, look, list, delete, download."""
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Protocol
+
+from edge_gateway.assets.asset import (
+    Asset,
+    AssetKind,
+    AssetLimits,
+    ChunkRange,
+    Completed,
+    Manifest,
+    Persisted,
+    Piece,
+    Started,
+    UploadAnswer,
+    check_asset_id,
+    check_manifest,
+    ranges,
+)
+from edge_gateway.assets.catalog import Catalog
+from edge_gateway.assets.store import AssetStore
+from edge_gateway.assets.upload import Upload
+from edge_gateway.paging import page_size, read_token, write_token
+from shared.errors import (
+    ConflictError,
+    InvalidInputError,
+    InvalidMediaError,
+    MissingChunksError,
+    NotFoundError,
+)
+from shared.media.probe import MediaInfo
+from shared.telemetry.logging import get_logger
+
+_LOG = get_logger(__name__)
+
+
+class Prober(Protocol):
+    """Finds out what a file is."""
+
+    async def __call__(self, path: Path, field: str) -> MediaInfo:
+        """Probe a file.
+
+        Raises:
+            InvalidInputError: it is not media, damaged or beyond a limit; names the field.
+        """
+        ...
+
+
+class AssetService:
+    """Assets as clients see them.
+
+    Args:
+        store: The bytes.
+        catalog: The rows.
+        probe: Finds out what a file is.
+        limits: What is refused.
+        on_remove: Told the id of an asset that is gone.
+        count_up: Told the bytes of every piece that came in.
+        count_down: Told the bytes of every piece that went out.
+    """
+
+    def __init__(
+        self,
+        store: AssetStore,
+        catalog: Catalog,
+        probe: Prober,
+        limits: AssetLimits,
+        *,
+        on_remove: Callable[[str], None] = lambda _: None,
+        count_up: Callable[[int], None] = lambda _: None,
+        count_down: Callable[[int], None] = lambda _: None,
+        piece_bytes: int = 256 << 10,
+    ) -> None:
+        self.limits = limits
+        self._store = store
+        self._catalog = catalog
+        self._probe = probe
+        self._on_remove = on_remove
+        self._count_up = count_up
+        self._count_down = count_down
+        self._piece_bytes = piece_bytes
+        self._writers: dict[str, Upload] = {}
+
+    async def upload(self, manifest: Manifest, pieces: AsyncIterator[Piece]) -> AsyncGenerator[UploadAnswer, None]:
+        """Take one asset: says what is held, what becomes safe, and at the end what it is.
+
+        Ends without :class:`Completed` when the client stops before everything was sent.
+
+        Raises:
+            InvalidInputError: the manifest or a piece does not fit, or the file is not media.
+            LimitExceededError: something is beyond a limit.
+            ConflictError: a newer writer of the same asset came.
+            DiskFullError: the disk has no room.
+            DeadlineError: the client said nothing for too long.
+        """
+        check_manifest(manifest, self.limits)
+        asset_id = manifest.asset_id
+        asset, held = await self._store.begin(manifest, time.time_ns() // 1000)
+        yield Started(asset_id=asset_id, held=ranges(held))
+        if not asset.ready:
+            upload = Upload(self._store, manifest, held, self.limits)
+            older = self._writers.get(asset_id)
+            self._writers[asset_id] = upload
+            if older is not None:
+                older.evict()
+            try:
+                async with aclosing(self._receive(upload, pieces)) as answers:
+                    async for answer in answers:
+                        yield answer
+                if not upload.is_complete:
+                    return
+                asset = await self._finish(manifest)
+            finally:
+                if self._writers.get(asset_id) is upload:
+                    del self._writers[asset_id]
+        yield Completed(asset=asset)
+
+    async def _receive(self, upload: Upload, pieces: AsyncIterator[Piece]) -> AsyncGenerator[Persisted, None]:
+        async def counted() -> AsyncGenerator[Piece, None]:
+            async for piece in pieces:
+                self._count_up(len(piece.data))
+                yield piece
+
+        async with aclosing(counted()) as source, aclosing(upload.run(source)) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def _finish(self, manifest: Manifest) -> Asset:
+        asset_id = manifest.asset_id
+        try:
+            media = await self._probe(self._store.path(asset_id), "asset")
+        except InvalidInputError as error:
+            _LOG.info("upload refused", reason=error.reason, message=error.message)
+            await self._store.remove(asset_id)
+            raise
+        asset = await self._store.complete(asset_id, AssetKind(media.kind.value), media)
+        _LOG.info("asset ready", asset_id=asset_id, kind=media.kind.value, size_bytes=manifest.size_bytes)
+        return asset
+
+    async def get(self, asset_id: str, field: str = "asset_id") -> Asset:
+        """Describe one asset.
+
+        Raises:
+            NotFoundError: there is none of this id.
+        """
+        asset = await self._catalog.find(check_asset_id(asset_id, field))
+        if asset is None:
+            raise NotFoundError("this edge has no such asset", field=field)
+        return asset
+
+    async def held(self, asset: Asset) -> tuple[ChunkRange, ...]:
+        """The chunks of an unfinished asset that are safe; nothing for a ready one."""
+        return () if asset.ready else ranges(await self._catalog.held(asset.asset_id))
+
+    async def page(self, size: int, token: str, kind: AssetKind | None) -> tuple[list[Asset], str]:
+        """Assets from the newest, and the token of the next page."""
+        count = page_size(size)
+        found = await self._catalog.page(count=count + 1, before=read_token(token), kind=kind)
+        more = len(found) > count
+        return found[:count], write_token(found[count - 1].number) if more else ""
+
+    async def delete(self, asset_id: str) -> None:
+        """Delete an asset and everything that was made from it.
+
+        Raises:
+            NotFoundError: there is none of this id.
+            ConflictError: an unfinished job needs it.
+        """
+        if not await self._store.remove(check_asset_id(asset_id)):
+            raise NotFoundError("this edge has no such asset", field="asset_id")
+        self._on_remove(asset_id)
+
+    async def discard(self, asset_id: str) -> None:
+        """Delete an asset if it is there and nobody needs it."""
+        try:
+            await self.delete(asset_id)
+        except (NotFoundError, ConflictError) as error:
+            _LOG.info("asset kept", asset_id=asset_id, reason=error.reason)
+
+    def path(self, asset_id: str) -> Path:
+        """Where a ready asset's bytes lie."""
+        return self._store.path(asset_id)
+
+    async def keep_result(self, path: Path, name: str) -> Asset:
+        """Take a finished video as an asset of kind RESULT; the file is moved."""
+        media = await self._probe(path, "result")
+        return await self._store.adopt(path, name, AssetKind.RESULT, media, time.time_ns() // 1000)
+
+    async def download(
+        self, asset_id: str, offset: int, length: int
+    ) -> tuple[Asset, AsyncGenerator[tuple[int, bytes], None]]:
+        """An asset and its bytes from an offset, in pieces.
+
+        Raises:
+            NotFoundError: there is none of this id.
+            MissingChunksError: it is not complete.
+            InvalidInputError: the offset lies beyond its end.
+        """
+        asset = await self.get(asset_id)
+        if not asset.ready:
+            raise MissingChunksError("the asset is not complete yet", field="asset_id")
+        if offset > asset.size_bytes:
+            message = f"the asset has {asset.size_bytes} bytes, {offset} lies beyond its end"
+            raise InvalidInputError(message, field="offset_bytes")
+        end = min(asset.size_bytes, offset + length) if length else asset.size_bytes
+        return asset, self._pieces(asset_id, offset, end)
+
+    async def _pieces(self, asset_id: str, offset: int, end: int) -> AsyncGenerator[tuple[int, bytes], None]:
+        while offset < end:
+            data = await self._store.read(asset_id, offset, min(self._piece_bytes, end - offset))
+            if not data:
+                raise InvalidMediaError("the asset's file is shorter than it was", field="asset_id")
+            self._count_down(len(data))
+            yield offset, data
+            offset += len(data)

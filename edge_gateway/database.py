@@ -1,0 +1,141 @@
+"""The edge's database: SQLite in a thread of its own, one transaction a call.
+
+A transaction is one plain function that runs from beginning to end in the database's thread, so a caller that is
+cancelled can never leave one half done.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from shared.errors import DiskFullError, InternalError
+
+T = TypeVar("T")
+
+_FULL = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE"})
+
+_VERSIONS = (
+    """
+    CREATE TABLE assets (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        asset_id TEXT NOT NULL UNIQUE,
+        size_bytes INTEGER NOT NULL,
+        display_name TEXT NOT NULL,
+        kind TEXT NOT NULL DEFAULT '',
+        ready INTEGER NOT NULL DEFAULT 0,
+        created_us INTEGER NOT NULL,
+        digests BLOB NOT NULL,
+        sha256 BLOB,
+        media TEXT
+    ) STRICT;
+    CREATE TABLE chunks (
+        asset_id TEXT NOT NULL REFERENCES assets (asset_id) ON DELETE CASCADE,
+        chunk_index INTEGER NOT NULL,
+        PRIMARY KEY (asset_id, chunk_index)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        job_id TEXT NOT NULL UNIQUE,
+        idempotency_key TEXT UNIQUE,
+        state TEXT NOT NULL,
+        video_asset_id TEXT NOT NULL,
+        speech_asset_id TEXT NOT NULL,
+        fit TEXT NOT NULL,
+        keep_length INTEGER NOT NULL,
+        engine TEXT NOT NULL,
+        created_us INTEGER NOT NULL,
+        updated_us INTEGER NOT NULL,
+        result_asset_id TEXT NOT NULL DEFAULT '',
+        error TEXT,
+        report TEXT,
+        last_sequence INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX jobs_by_state ON jobs (state, number);
+    CREATE TABLE events (
+        job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+        sequence INTEGER NOT NULL,
+        time_us INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (job_id, sequence)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+
+
+class Database:
+    """One SQLite file. Made by :meth:`open`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+        self._connection: sqlite3.Connection | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path) -> AsyncIterator["Database"]:
+        """Open the file, bring its schema up to date and close it at the end.
+
+        Raises:
+            InternalError: the file was written by a newer version.
+        """
+        database = cls(path)
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(database._thread, database._connect)
+            yield database
+        finally:
+            await loop.run_in_executor(database._thread, database._close)
+            database._thread.shutdown()
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` as one transaction: all of it is safe on disk when this returns, or none of it happened.
+
+        Raises:
+            DiskFullError: the disk has no room.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
+
+    def _connect(self) -> None:
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=30)
+        connection.row_factory = sqlite3.Row
+        self._connection = connection
+        for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {setting}")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > len(_VERSIONS):
+            raise InternalError(f"{self._path} was written by a newer version of viseme (schema {version})")
+        for number in range(version, len(_VERSIONS)):
+            connection.executescript(f"BEGIN; {_VERSIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self._connection
+        if connection is None:
+            raise InternalError("the database is closed")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            result = work(connection)
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            self._roll_back(connection)
+            if getattr(error, "sqlite_errorname", "") in _FULL:
+                raise DiskFullError("the edge's disk has no room for its database", limit="disk") from error
+            raise
+        except BaseException:
+            self._roll_back(connection)
+            raise
+        return result
+
+    @staticmethod
+    def _roll_back(connection: sqlite3.Connection) -> None:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

@@ -1,0 +1,1 @@
+"""Jobs: their state, their events and the work itself."""

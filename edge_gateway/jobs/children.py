@@ -1,0 +1,134 @@
+"""The sandboxed children that a job needs, as plain calls."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_gateway.composite import composite
+from edge_gateway.finish import finish
+from edge_gateway.jobs.faces import FaceAsk
+from edge_gateway.jobs.files import Speech
+from edge_gateway.prepare import prepare
+from shared.media.audio import speech_task
+from shared.media.limits import MediaLimits
+from shared.media.probe import MediaInfo, probe_task
+from shared.media.sandbox import Child, ChildLimits, Sandbox
+
+PRELOAD = ("edge_gateway.prepare", "edge_gateway.composite", "edge_gateway.finish", "shared.media.probe")
+"""Modules that every child of the edge has loaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSettings:
+    """How children work."""
+
+    media: MediaLimits
+    memory_bytes: int
+    """Address space of a child."""
+    cpu_s: int
+    """Processor seconds of a child."""
+    file_bytes: int
+    """Largest file that a child may write."""
+    probe_s: float
+    speech_s: float
+    finish_s: float
+    result_crf: float
+    result_preset: str
+
+
+class Children:
+    """Starts children in a sandbox.
+
+    Args:
+        sandbox: Where they live.
+        settings: How they work.
+    """
+
+    def __init__(self, sandbox: Sandbox, settings: ChildSettings) -> None:
+        self._sandbox = sandbox
+        self._settings = settings
+        self._media = asdict(settings.media)
+
+    @property
+    def _limits(self) -> ChildLimits:
+        return ChildLimits(
+            address_space_bytes=self._settings.memory_bytes,
+            cpu_seconds=self._settings.cpu_s,
+            file_bytes=self._settings.file_bytes,
+        )
+
+    async def probe(self, path: Path, field: str) -> MediaInfo:
+        """Find out what a file is.
+
+        Raises:
+            InvalidInputError: it is not media, damaged or beyond a limit.
+            DeadlineError: it took too long.
+        """
+        arguments = {"path": str(path), "field": field, "limits": self._media}
+        message = await self._sandbox.call(probe_task, arguments, self._limits, self._settings.probe_s)
+        return MediaInfo.from_header(message.header)
+
+    async def speech(self, path: Path) -> Speech:
+        """Encode a file's sound for the node.
+
+        Raises:
+            InvalidInputError: there is no sound, or too little or too much of it.
+            DeadlineError: it took too long.
+        """
+        arguments = {"path": str(path), "field": "speech", "limits": self._media}
+        message = await self._sandbox.call(speech_task, arguments, self._limits, self._settings.speech_s)
+        return Speech(opus=message.payload, duration_us=int(message.header["length_us"]))
+
+    @asynccontextmanager
+    async def cut(self, path: Path, ask: FaceAsk, skip_segments: int) -> AsyncIterator[Child]:
+        """Decode, track and cut; see :class:`edge_gateway.jobs.faces.Cutter`."""
+        arguments = {
+            "path": str(path),
+            "field": "video",
+            "crop_px": ask.crop_px,
+            "crop_scale": ask.crop_scale,
+            "segment_seconds": ask.segment_s,
+            "crop_crf": ask.crop_crf,
+            "limits": self._media,
+            "skip_segments": skip_segments,
+        }
+        async with self._sandbox.spawn(prepare, arguments, self._limits) as child:
+            yield child
+
+    @asynccontextmanager
+    async def composite(self, path: Path, source: dict[str, Any]) -> AsyncIterator[Child]:
+        """Composite segments; ``source`` is what :func:`prepare` said of the video."""
+        arguments = {
+            "path": str(path),
+            "field": "video",
+            "matrix": source["matrix"],
+            "full_range": source["full_range"],
+            "rate": source["rate"],
+            "crf": self._settings.result_crf,
+            "preset": self._settings.result_preset,
+            "limits": self._media,
+        }
+        async with self._sandbox.spawn(composite, arguments, self._limits) as child:
+            yield child
+
+    async def finish(
+        self, *, segments: list[Path], starts_us: list[int], speech: Path, length_us: int, output: Path
+    ) -> None:
+        """Join composited segments, each with its start in the result, and the speech to one file.
+
+        Raises:
+            InvalidInputError: the speech cannot be decoded.
+            DeadlineError: it took too long.
+        """
+        arguments = {
+            "segments": [str(path) for path in segments],
+            "starts_us": starts_us,
+            "speech": str(speech),
+            "field": "speech",
+            "length_us": length_us,
+            "output": str(output),
+            "limits": self._media,
+        }
+        await self._sandbox.call(finish, arguments, self._limits, self._settings.finish_s)

@@ -1,0 +1,164 @@
+"""The composite leg of a job: rendered segments become parts of the result, in order, by a child that stays."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from edge_gateway.jobs.events import ProgressBoard
+from edge_gateway.jobs.faces import Face
+from edge_gateway.jobs.files import JobFiles
+from edge_gateway.jobs.job import Progress, Stage
+from edge_gateway.jobs.usage import Usage
+from shared.errors import InternalError
+from shared.media.sandbox import Message
+from shared.media.timeline import OutputSegment
+
+_AHEAD = 2
+"""Segments that the child may have: one in work, one that it finds ready."""
+
+
+class Compositor(Protocol):
+    """A child at work."""
+
+    async def send(self, header: dict[str, Any], payload: bytes = b"") -> None:
+        """Send it a segment."""
+        ...
+
+    async def receive(self) -> Message | None:
+        """Its next message; None when it is done."""
+        ...
+
+
+class Rendered:
+    """Which segments the composite leg may take."""
+
+    def __init__(self) -> None:
+        self._ready: set[int] = set()
+        self._change = asyncio.Event()
+
+    def mark(self, segment: int) -> None:
+        """A segment is ready."""
+        self._ready.add(segment)
+        self._change.set()
+
+    async def until(self, segment: int) -> None:
+        """Wait for a segment."""
+        while segment not in self._ready:
+            self._change.clear()
+            await self._change.wait()
+        self._ready.discard(segment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    segment: OutputSegment
+    at: float
+
+
+class CompositeLeg:
+    """Composites the segments of one job.
+
+    Args:
+        start: Starts the child.
+        face: The track.
+        crop_px: Side of the crops.
+        files: Where rendered segments come from and composited ones go.
+        rendered: Which segments are ready.
+        usage: The job's figures.
+        board: Where progress goes.
+    """
+
+    def __init__(
+        self,
+        *,
+        start: Callable[[], AbstractAsyncContextManager[Compositor]],
+        face: Face,
+        crop_px: int,
+        files: JobFiles,
+        rendered: Rendered,
+        usage: Usage,
+        board: ProgressBoard,
+        expected_frames: int,
+    ) -> None:
+        self._start = start
+        self._face = face
+        self._crop_px = crop_px
+        self._files = files
+        self._rendered = rendered
+        self._usage = usage
+        self._board = board
+        self._done_frames = 0
+        self.total_frames = expected_frames
+        """Frames of the whole result, as far as known."""
+        self._sent: deque[_Sent] = deque()
+        self._slots = asyncio.Semaphore(_AHEAD)
+
+    def skip(self, segment: OutputSegment) -> None:
+        """A segment is on disk already."""
+        self._count(segment)
+
+    async def run(self, segments: "asyncio.Queue[OutputSegment | None]") -> None:
+        """Composite segments until None comes.
+
+        Raises:
+            VisemeError: the child failed.
+        """
+        first = await segments.get()
+        if first is None:
+            return
+        async with self._start() as child, asyncio.TaskGroup() as tasks:
+            receiving = tasks.create_task(self._receive(child))
+            segment: OutputSegment | None = first
+            while segment is not None:
+                await self._rendered.until(segment.index)
+                await self._slots.acquire()
+                await self._send(child, segment)
+                segment = await segments.get()
+            for _ in range(_AHEAD):
+                await self._slots.acquire()
+            receiving.cancel()
+
+    async def _send(self, child: Compositor, segment: OutputSegment) -> None:
+        held = await asyncio.to_thread(self._files.rendered, segment.index)
+        header: dict[str, Any] = {
+            "kind": "segment",
+            "index": segment.index,
+            "source_frames": segment.sources,
+            "times_us": [frame.time_us for frame in segment.frames],
+            "end_us": segment.end_us,
+            "source_times_us": [self._face.times_us[source] for source in segment.sources],
+            "boxes": [self._face.box(source) for source in segment.sources],
+            "crop_px": self._crop_px,
+            "patch": (0, 0, 0, 0) if held is None else held[0].patch,
+            "masks": [] if held is None else held[0].masks,
+        }
+        self._sent.append(_Sent(segment=segment, at=time.monotonic()))
+        await child.send(header, b"" if held is None else held[1])
+
+    async def _receive(self, child: Compositor) -> None:
+        while (message := await child.receive()) is not None:
+            if message.header["kind"] != "composited":
+                continue
+            sent = self._sent.popleft()
+            if message.header["index"] != sent.segment.index:
+                raise InternalError(f"segment {message.header['index']} was composited out of order")
+            self._usage.add(Stage.COMPOSITE, sent.at, time.monotonic())
+            await asyncio.to_thread(self._files.put_composited, sent.segment.index, message.payload)
+            await asyncio.to_thread(self._files.write_json, "usage.json", self._usage.to_json())
+            self._count(sent.segment)
+            self._slots.release()
+        raise InternalError("the compositing task ended early")
+
+    def _count(self, segment: OutputSegment) -> None:
+        self._done_frames += len(segment.frames)
+        self._board.set(
+            Progress(
+                stage=Stage.COMPOSITE,
+                done_frames=self._done_frames,
+                total_frames=max(self.total_frames, self._done_frames),
+            )
+        )

@@ -1,0 +1,134 @@
+"""Which jobs run: a bounded number at once, in the order in which they came; taken up again after a restart."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+from edge_gateway.disk import remove_tree
+from edge_gateway.jobs.events import Journal
+from edge_gateway.jobs.job import UNFINISHED, Change, Job, JobError, JobState
+from edge_gateway.jobs.repository import JobRepository
+from shared.errors import ConflictError, DiskFullError, NotFoundError, VisemeError
+from shared.telemetry.logging import get_logger
+
+_LOG = get_logger(__name__)
+
+_DISK_PAUSE_S = 5.0
+
+
+class Dispatcher:
+    """Runs jobs.
+
+    Args:
+        repository: Where jobs are written down.
+        journal: Where their ends go.
+        work: Does one job; gives how it ended.
+        root: The directory of their files.
+        at_once: Jobs that may run at once.
+        on_end: Told how each job ended.
+    """
+
+    def __init__(
+        self,
+        repository: JobRepository,
+        journal: Journal,
+        work: Callable[[Job], Awaitable[Change]],
+        root: Path,
+        *,
+        at_once: int,
+        on_end: Callable[[Change], None] = lambda _: None,
+    ) -> None:
+        self._repository = repository
+        self._journal = journal
+        self._work = work
+        self._root = root
+        self._at_once = at_once
+        self._on_end = on_end
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._news = asyncio.Event()
+
+    def folder(self, job_id: str) -> Path:
+        """Where a job's files lie."""
+        return self._root / job_id
+
+    def wake(self) -> None:
+        """There is a new job, or room for one."""
+        self._news.set()
+
+    async def stop(self, job_id: str) -> None:
+        """Stop the work on a job and wait until nothing of it runs; nothing happens when none does."""
+        task = self._running.get(job_id)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    def clear(self, job_id: str) -> None:
+        """Remove the files of a job that is over."""
+        remove_tree(self.folder(job_id))
+
+    async def run(self) -> None:
+        """Run jobs until cancelled; what runs then is left to be taken up again."""
+        await self._take_up()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._news.clear()
+                for job in await self._repository.in_states([JobState.QUEUED]):
+                    if len(self._running) >= self._at_once:
+                        break
+                    if job.job_id not in self._running:
+                        task = tasks.create_task(self._run(job))
+                        self._running[job.job_id] = task
+                        task.add_done_callback(partial(self._ended, job.job_id))
+                await self._news.wait()
+
+    async def _take_up(self) -> None:
+        """Put jobs back to the queue that were running when the edge ended, and drop files that belong to none."""
+        alive = set()
+        for job in await self._repository.in_states(UNFINISHED):
+            alive.add(job.job_id)
+            if job.state is not JobState.QUEUED:
+                _LOG.info("job goes on", job_id=job.job_id, was=job.state.value)
+                await self._journal.record(job.job_id, change=Change(state=JobState.QUEUED))
+        if self._root.is_dir():
+            for folder in self._root.iterdir():
+                if folder.name not in alive:
+                    await asyncio.to_thread(remove_tree, folder)
+
+    def _ended(self, job_id: str, _: asyncio.Task[None]) -> None:
+        self._running.pop(job_id, None)
+        self.wake()
+
+    async def _run(self, job: Job) -> None:
+        try:
+            change = await self._work(job)
+        except VisemeError as error:
+            _LOG.warning("job failed", job_id=job.job_id, reason=error.reason, field=error.field, error=error.message)
+            change = _failed(error.reason, error.field, error.message)
+        except Exception:  # noqa: BLE001 - the last boundary: a fault in one job must not end the others
+            _LOG.exception("job failed unexpectedly", job_id=job.job_id)
+            change = _failed("internal", "", f"a fault of ours; the edge's log has it under {job.job_id}")
+        if change.state is JobState.FAILED:
+            # Before it is written down: where the disk is full this makes room for that.
+            await asyncio.to_thread(self.clear, job.job_id)
+        await self._write_down(job.job_id, change)
+        await asyncio.to_thread(self.clear, job.job_id)
+        self._on_end(change)
+        _LOG.info("job ended", job_id=job.job_id, state=change.state.value)
+
+    async def _write_down(self, job_id: str, change: Change) -> None:
+        while True:
+            try:
+                await self._journal.record(job_id, change=change)
+            except DiskFullError:
+                _LOG.error("the disk is full; a job's end cannot be written down yet", job_id=job_id)
+                await asyncio.sleep(_DISK_PAUSE_S)
+            except (ConflictError, NotFoundError) as error:
+                _LOG.info("job had ended otherwise", job_id=job_id, error=error.message)
+                return
+            else:
+                return
+
+
+def _failed(reason: str, field: str, message: str) -> Change:
+    return Change(state=JobState.FAILED, error=JobError(reason=reason, field=field, message=message))

@@ -1,0 +1,122 @@
+"""The files of one job: whatever is here need not be done again after a restart."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_gateway.disk import make_directory, write_atomic
+from edge_gateway.jobs.node import RenderedCard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speech:
+    """The speech as the node gets it."""
+
+    opus: bytes
+    duration_us: int
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the encoded bytes."""
+        return hashlib.sha256(self.opus).digest()
+
+
+class JobFiles:
+    """One directory. Everything in it is written whole or not at all; all calls block, so threads make them."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def exists(self) -> bool:
+        """Whether the job was begun before."""
+        return self._root.is_dir()
+
+    def make(self) -> None:
+        """Make the directory."""
+        make_directory(self._root)
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """A small JSON file; None when it is not there."""
+        try:
+            told: dict[str, Any] = json.loads((self._root / name).read_bytes())
+        except FileNotFoundError:
+            return None
+        return told
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write a small JSON file."""
+        write_atomic(self._root / name, json.dumps(value).encode())
+
+    def speech(self) -> Speech | None:
+        """The encoded speech, if it is there."""
+        told = self.read_json("speech.json")
+        if told is None:
+            return None
+        return Speech(opus=(self._root / "speech.opus").read_bytes(), duration_us=told["duration_us"])
+
+    def put_speech(self, speech: Speech) -> None:
+        """Keep the encoded speech."""
+        write_atomic(self._root / "speech.opus", speech.opus)
+        self.write_json("speech.json", {"duration_us": speech.duration_us})
+
+    def rendered_card(self, segment: int) -> RenderedCard | None:
+        """What belongs to a rendered segment, if that is on disk."""
+        told = self.read_json(f"rendered-{segment:05d}.json")
+        path = self._rendered(segment)
+        if told is None or not path.is_file() or path.stat().st_size != told["size_bytes"]:
+            return None
+        return RenderedCard(
+            digest=bytes.fromhex(told["digest"]),
+            size_bytes=told["size_bytes"],
+            patch=tuple(told["patch"]),
+            masks=tuple(map(tuple, told["masks"])),
+            queue_s=told["queue_s"],
+            infer_s=told["infer_s"],
+        )
+
+    def rendered(self, segment: int) -> tuple[RenderedCard, bytes] | None:
+        """A rendered segment, if it is on disk and whole."""
+        card = self.rendered_card(segment)
+        if card is None:
+            return None
+        data = self._rendered(segment).read_bytes()
+        return (card, data) if hashlib.sha256(data).digest() == card.digest else None
+
+    def put_rendered(self, segment: int, card: RenderedCard, data: bytes) -> None:
+        """Keep a rendered segment; its card comes last and makes it count."""
+        write_atomic(self._rendered(segment), data)
+        told = {
+            "digest": card.digest.hex(),
+            "size_bytes": card.size_bytes,
+            "patch": card.patch,
+            "masks": card.masks,
+            "queue_s": card.queue_s,
+            "infer_s": card.infer_s,
+        }
+        self.write_json(f"rendered-{segment:05d}.json", told)
+
+    def composited(self, segment: int) -> Path:
+        """Where a composited segment lies, or will."""
+        return self._root / f"composited-{segment:05d}.mp4"
+
+    def put_composited(self, segment: int, data: bytes) -> None:
+        """Keep a composited segment; the rendered one is not needed any longer."""
+        write_atomic(self.composited(segment), data)
+        (self._root / f"rendered-{segment:05d}.json").unlink(missing_ok=True)
+        self._rendered(segment).unlink(missing_ok=True)
+
+    def result(self) -> Path:
+        """Where the result is made before it becomes an asset."""
+        return self._root / "result.mp4"
+
+    def found(self) -> tuple[int, int]:
+        """How many rendered and composited segments are on disk."""
+        rendered = sum(1 for _ in self._root.glob("rendered-*.json"))
+        return rendered, sum(1 for _ in self._root.glob("composited-*.mp4"))
+
+    def _rendered(self, segment: int) -> Path:
+        return self._root / f"rendered-{segment:05d}.mp4"

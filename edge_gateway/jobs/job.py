@@ -1,0 +1,217 @@
+"""What a job is: its state machine, its events and its report. Nothing here does any work."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+from shared.errors import ConflictError, InvalidInputError, LimitExceededError
+from shared.media.timeline import FitMode
+
+_JOB_ID = re.compile(r"job-[0-9a-f]{20}")
+_KEY_LENGTH = 128
+_ENGINE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+
+
+class JobState(Enum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    RENDERING = "rendering"
+    FINISHING = "finishing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing follows."""
+        return not TRANSITIONS[self]
+
+
+_ENDS = frozenset({JobState.FAILED, JobState.CANCELLED})
+
+TRANSITIONS: Final[Mapping[JobState, frozenset[JobState]]] = MappingProxyType(
+    {
+        JobState.QUEUED: frozenset({JobState.PREPARING}) | _ENDS,
+        # A job goes back to the queue when the edge was started again.
+        JobState.PREPARING: frozenset({JobState.RENDERING, JobState.QUEUED}) | _ENDS,
+        JobState.RENDERING: frozenset({JobState.FINISHING, JobState.QUEUED}) | _ENDS,
+        JobState.FINISHING: frozenset({JobState.SUCCEEDED, JobState.QUEUED}) | _ENDS,
+        JobState.SUCCEEDED: frozenset(),
+        JobState.FAILED: frozenset(),
+        JobState.CANCELLED: frozenset(),
+    }
+)
+"""Which states may follow which."""
+
+UNFINISHED: Final = tuple(state for state in JobState if TRANSITIONS[state])
+"""The states from which a job still goes on."""
+
+
+class Stage(Enum):
+    """A part of the work whose time is measured; the client measures upload and download itself."""
+
+    WAIT = "wait"
+    PREPARE = "prepare"
+    SEND = "send"
+    QUEUE = "queue"
+    INFER = "infer"
+    RETURN = "return"
+    COMPOSITE = "composite"
+
+
+class Severity(Enum):
+    """How grave a notice is."""
+
+    INFO = "info"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """What a job is asked to do beyond its two files."""
+
+    fit: FitMode = FitMode.BOUNCE
+    keep_length: bool = False
+    engine: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobError:
+    """Why a job failed."""
+
+    reason: str
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReport:
+    """What a job took."""
+
+    frames: int
+    frame_rate: float
+    segments: int
+    stages: Mapping[Stage, float] = field(default_factory=dict)
+    """Seconds at work; stages overlap."""
+    total_s: float
+    up_bytes: int
+    down_bytes: int
+    engine: str
+    untouched_frames: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One piece of work: one video, one speech, one result."""
+
+    number: int = 0
+    """Grows with every job; set by the repository."""
+    job_id: str
+    state: JobState
+    video_asset_id: str
+    speech_asset_id: str
+    options: JobOptions
+    created_us: int
+    updated_us: int
+    result_asset_id: str = ""
+    error: JobError | None = None
+    report: JobReport | None = None
+    last_sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChanged:
+    """The job moved to another state."""
+
+    state: JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A stage has come further."""
+
+    stage: Stage
+    done_frames: int = 0
+    total_frames: int = 0
+    done_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Words for a person."""
+
+    severity: Severity
+    reason: str
+    message: str
+
+
+EventBody = StateChanged | Progress | Notice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a job; numbers run from 1 without gaps."""
+
+    job_id: str
+    sequence: int
+    time_us: int
+    body: EventBody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A move to another state, with what goes with it."""
+
+    state: JobState
+    result_asset_id: str = ""
+    error: JobError | None = None
+    report: JobReport | None = None
+
+
+def check_change(before: JobState, after: JobState) -> None:
+    """Refuse a move that the table does not have.
+
+    Raises:
+        ConflictError: the table does not have it.
+    """
+    if after not in TRANSITIONS[before]:
+        raise ConflictError(f"a job that is {before.value} cannot become {after.value}", field="job_id")
+
+
+def check_job_id(job_id: str) -> str:
+    """Return the id if it has the shape of one.
+
+    Raises:
+        InvalidInputError: it has not.
+    """
+    if not _JOB_ID.fullmatch(job_id):
+        raise InvalidInputError('a job\'s id is "job-" and 20 hexadecimal digits', field="job_id")
+    return job_id
+
+
+def check_key(key: str) -> str:
+    """Return an idempotency key if it is not too long.
+
+    Raises:
+        LimitExceededError: it is.
+    """
+    if len(key) > _KEY_LENGTH:
+        message = f"an idempotency key has at most {_KEY_LENGTH} characters"
+        raise LimitExceededError(message, field="idempotency_key", limit="idempotency_key")
+    return key
+
+
+def check_engine(name: str) -> str:
+    """Return an engine's name if it has the shape of one; empty stands for the default.
+
+    Raises:
+        InvalidInputError: it has not.
+    """
+    if name and not _ENGINE.fullmatch(name):
+        raise InvalidInputError("this is no engine's name", field="options.engine")
+    return name

@@ -1,0 +1,105 @@
+"""How long to wait for a node, and how often to try."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from shared.errors import DeadlineError, ResourceExhaustedError, UnavailableError, VisemeError
+
+T = TypeVar("T")
+
+_FIRST_S = 0.25
+_LONGEST_S = 5.0
+
+
+class Patience:
+    """Waits between tries, longer each time, and ends when nothing came of them for too long.
+
+    Args:
+        limit_s: Seconds without progress after which it ends.
+        jitter: Random numbers from 0 to 1.
+        clock: Seconds, never going back.
+    """
+
+    def __init__(
+        self,
+        limit_s: float,
+        jitter: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit_s = limit_s
+        self._jitter = jitter
+        self._clock = clock
+        self._since: float | None = None
+        self._tries = 0
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has been waited for yet."""
+        return self._since is None
+
+    def reset(self) -> None:
+        """There was progress."""
+        self._since = None
+        self._tries = 0
+
+    def calm(self) -> bool:
+        """The other side answers again; gives whether it was waited for. Only progress renews the patience."""
+        waited = self._tries > 0
+        self._tries = 0
+        return waited
+
+    def delay(self, error: VisemeError) -> float:
+        """Seconds until the next try.
+
+        Raises:
+            VisemeError: patience is at its end; the same error with words about that.
+        """
+        now = self._clock()
+        if self._since is None:
+            self._since = now
+        waited = now - self._since
+        # A node that is merely busy is there: its queue is waited for as long as it takes.
+        if isinstance(error, ResourceExhaustedError):
+            self._since = now
+        elif waited >= self._limit_s:
+            message = f"{error.message}; given up after {waited:.0f} s without progress"
+            raise type(error)(message, field=error.field)
+        longest: float = min(_LONGEST_S, _FIRST_S * 2.0**self._tries)
+        self._tries += 1
+        pause = longest * (0.5 + 0.5 * self._jitter())
+        if error.retry_after_s is not None:
+            pause = max(error.retry_after_s, 0.05) * (1 + 0.25 * self._jitter())
+        return max(0.0, min(pause, self._limit_s - (now - self._since)))
+
+    async def wait(self, error: VisemeError) -> None:
+        """Wait until the next try.
+
+        Raises:
+            VisemeError: patience is at its end.
+        """
+        await asyncio.sleep(self.delay(error))
+
+
+async def again(
+    call: Callable[[], Awaitable[T]], patience: Patience, on_wait: Callable[[VisemeError], Awaitable[None]]
+) -> T:
+    """Make a call until it succeeds.
+
+    Args:
+        call: What to do.
+        patience: How long and how often.
+        on_wait: Told once what is waited for.
+
+    Raises:
+        VisemeError: it failed in a way that does not pass, or patience is at its end.
+    """
+    while True:
+        try:
+            return await call()
+        except (UnavailableError, ResourceExhaustedError, DeadlineError) as error:
+            if patience.is_new:
+                await on_wait(error)
+            await patience.wait(error)

@@ -1,0 +1,401 @@
+"""The render leg of a job: one stream to the node, opened again after every cut, until every segment is on disk."""
+
+import asyncio
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge_gateway.failures import one_error
+from edge_gateway.jobs.events import Journal, ProgressBoard
+from edge_gateway.jobs.faces import REFERENCE_CROPS, Face
+from edge_gateway.jobs.files import JobFiles, Speech
+from edge_gateway.jobs.job import Notice, Progress, Severity, Stage
+from edge_gateway.jobs.node import (
+    Accepted,
+    CropNeed,
+    CropOffer,
+    CropPiece,
+    FromNode,
+    InferenceNode,
+    RenderedCard,
+    RenderedPiece,
+    RenderSpec,
+    RenderStream,
+    SegmentAck,
+    SegmentOrder,
+    SegmentProgress,
+    SpeechPiece,
+)
+from edge_gateway.jobs.patience import Patience
+from edge_gateway.jobs.usage import Usage
+from shared.errors import (
+    DeadlineError,
+    DiskFullError,
+    InternalError,
+    NodeUnavailableError,
+    ResourceExhaustedError,
+    UnavailableError,
+    VisemeError,
+)
+from shared.telemetry.logging import get_logger
+
+_LOG = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderSettings:
+    """How the edge deals with the node."""
+
+    window: int
+    """Segments that may be ordered and not yet be on disk."""
+    piece_bytes: int
+    """Bytes of speech or crop in one message."""
+    segment_bytes: int
+    """Largest rendered segment that is taken."""
+    patience_s: float
+    """Seconds without any progress after which a job fails."""
+    silence_s: float
+    """Seconds after which a node that owes segments and says nothing is given up."""
+
+
+@dataclass(slots=True)
+class _Arriving:
+    data: bytearray = field(default_factory=bytearray)
+    begun: float = field(default_factory=time.monotonic)
+
+
+class Orders:
+    """The segments that the node must render, added while the face is still being made."""
+
+    def __init__(self, frames_in_all: int) -> None:
+        self.missing: dict[int, SegmentOrder] = {}
+        """Ordered by segment; a segment leaves when it is on disk."""
+        self.frames_in_all = frames_in_all
+        """Frames of the whole result, as far as known."""
+        self.frames_done = 0
+        self.is_whole = False
+        """Whether every order has been added."""
+        self.change = asyncio.Condition()
+
+    async def add(self, order: SegmentOrder) -> None:
+        """One more segment is wanted."""
+        async with self.change:
+            self.missing[order.segment] = order
+            self.change.notify_all()
+
+    async def close(self) -> None:
+        """No more will be wanted."""
+        async with self.change:
+            self.is_whole = True
+            self.change.notify_all()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is missing and nothing will be."""
+        return self.is_whole and not self.missing
+
+
+class RenderLeg:
+    """Gets the missing segments of one job rendered.
+
+    Args:
+        node: Who renders.
+        spec: What the job needs.
+        speech: The encoded speech.
+        face: The crops.
+        files: Where rendered segments go.
+        orders: What is missing.
+        usage: The job's figures.
+        journal: Where notices go.
+        board: Where progress goes.
+        settings: Windows and patience.
+        on_rendered: Told of every segment that is on disk.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: InferenceNode,
+        spec: RenderSpec,
+        speech: Speech,
+        face: Face,
+        files: JobFiles,
+        orders: Orders,
+        usage: Usage,
+        journal: Journal,
+        board: ProgressBoard,
+        settings: RenderSettings,
+        on_rendered: Callable[[int], None],
+    ) -> None:
+        self._node = node
+        self._spec = spec
+        self._speech = speech
+        self._face = face
+        self._files = files
+        self._orders = orders
+        self._usage = usage
+        self._journal = journal
+        self._board = board
+        self._settings = settings
+        self._on_rendered = on_rendered
+        self._patience = Patience(settings.patience_s)
+        self._partial: dict[int, int] = {}
+        self._sent_bytes = 0
+        self.engine = spec.engine
+        """The engine that renders, as the node says."""
+
+    async def run(self) -> None:
+        """Work until every order is met.
+
+        Raises:
+            VisemeError: the node refused, or was not there for longer than patience lasts.
+        """
+        while True:
+            async with self._orders.change:
+                await self._orders.change.wait_for(lambda: self._orders.missing or self._orders.is_whole)
+            if self._orders.is_done:
+                return
+            call = _Call(self)
+            try:
+                async with self._node.render(self._usage.meter) as stream:
+                    await call.run(stream)
+            except DiskFullError:
+                raise
+            except (UnavailableError, ResourceExhaustedError, DeadlineError) as error:
+                await self._wait(error, call.ordered)
+
+    async def _wait(self, error: VisemeError, ordered: set[int]) -> None:
+        """Say what is waited for, and wait before the next try."""
+        again = sorted(ordered & self._orders.missing.keys())
+        if self._patience.is_new:
+            which = f" {len(again)} segments that were in flight will be ordered again." if again else ""
+            message = f"Waiting for the node at {self._node.address}: {error.message}.{which}"
+            await self._journal.record(
+                self._spec.job_id, Notice(severity=Severity.WARNING, reason=error.reason, message=message)
+            )
+        _LOG.warning(
+            "render stream ended",
+            job_id=self._spec.job_id,
+            node=self._node.address,
+            reason=error.reason,
+            error=error.message,
+            again=again,
+        )
+        await self._patience.wait(error)
+
+    async def recovered(self, node: str) -> None:
+        """The node works again: say so if somebody was told to wait."""
+        if self._patience.calm():
+            count = len(self._orders.missing)
+            message = f"The node {node} at {self._node.address} renders again; {count} segments are ordered anew."
+            _LOG.info("render stream taken up", job_id=self._spec.job_id, node=self._node.address, missing=count)
+            await self._journal.record(
+                self._spec.job_id, Notice(severity=Severity.INFO, reason="node_resumed", message=message)
+            )
+
+    def progressed(self, told: SegmentProgress) -> None:
+        """A segment has come further."""
+        if told.done_frames > self._partial.get(told.segment, 0):
+            self._patience.reset()
+        if told.segment in self._orders.missing:
+            self._partial[told.segment] = told.done_frames
+        self._tell_frames()
+
+    def sent(self, count: int) -> None:
+        """Bytes of speech or crops have gone."""
+        self._sent_bytes += count
+        self._board.set(Progress(stage=Stage.SEND, done_bytes=self._sent_bytes))
+
+    async def keep(self, segment: int, card: RenderedCard, data: bytes, seconds: float) -> None:
+        """A whole segment has come: put it on disk."""
+        order = self._orders.missing.get(segment)
+        if order is None:
+            return
+        if len(card.masks) != len(order.source_frames):
+            raise InternalError(f"the node painted {len(card.masks)} of {len(order.source_frames)} frames")
+        await asyncio.to_thread(self._files.put_rendered, segment, card, data)
+        self._usage.ended(Stage.RETURN, seconds)
+        self._usage.ended(Stage.INFER, card.infer_s, seconds)
+        self._usage.ended(Stage.QUEUE, card.queue_s, seconds + card.infer_s)
+        async with self._orders.change:
+            del self._orders.missing[segment]
+            self._partial.pop(segment, None)
+            self._orders.frames_done += len(order.source_frames)
+            self._orders.change.notify_all()
+        self._patience.reset()
+        self._tell_frames()
+        self._on_rendered(segment)
+
+    def _tell_frames(self) -> None:
+        done = self._orders.frames_done + sum(self._partial.values())
+        self._board.set(Progress(stage=Stage.INFER, done_frames=done, total_frames=self._orders.frames_in_all))
+
+    # What one call needs of its leg.
+    @property
+    def parts(self) -> tuple[RenderSpec, Speech, Face, Orders, RenderSettings]:
+        """What is sent, and how."""
+        return self._spec, self._speech, self._face, self._orders, self._settings
+
+    @property
+    def usage(self) -> Usage:
+        """The job's figures."""
+        return self._usage
+
+
+class _Call:
+    """One ``Render`` call: a task that sends, one that receives, one that watches for silence."""
+
+    def __init__(self, leg: RenderLeg) -> None:
+        self._leg = leg
+        self._spec, self._speech, self._face, self._orders, self._settings = leg.parts
+        self.ordered: set[int] = set()
+        self._offered: set[int] = set()
+        self._needed: deque[int] = deque()
+        self._acks: deque[int] = deque()
+        self._accepted: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+        self._arriving: dict[int, _Arriving] = {}
+        self._heard_at = time.monotonic()
+
+    async def run(self, stream: RenderStream) -> None:
+        """Work until every order is met or the call breaks."""
+        with one_error():
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._send(stream))
+                watch = tasks.create_task(self._watch())
+                await self._receive(stream)
+                watch.cancel()
+
+    async def _watch(self) -> None:
+        limit = self._settings.silence_s
+        while True:
+            owes = bool(self.ordered & self._orders.missing.keys()) or not self._accepted.done()
+            if not owes:
+                self._heard_at = time.monotonic()
+            silent = time.monotonic() - self._heard_at
+            if silent >= limit:
+                raise NodeUnavailableError(f"the node has said nothing for {limit:g} s")
+            await asyncio.sleep(min(1.0, limit - silent))
+
+    async def _send(self, stream: RenderStream) -> None:
+        await stream.send(self._spec)
+        accepted = await self._accepted
+        self._leg.engine = accepted.engine
+        if accepted.need_speech:
+            await self._send_bytes(stream, self._speech.opus, lambda at, data: SpeechPiece(offset=at, data=data))
+        while True:
+            async with self._orders.change:
+                await self._orders.change.wait_for(self._has_work)
+            if self._orders.is_done:
+                await self._send_acks(stream)
+                await stream.end()
+                return
+            await self._send_acks(stream)
+            order = self._next_order()
+            if order is not None:
+                await self._send_order(stream, order)
+            elif self._needed:
+                await self._send_crop(stream, self._needed.popleft())
+
+    def _has_work(self) -> bool:
+        return bool(self._acks or self._needed or self._orders.is_done or self._next_order() is not None)
+
+    def _next_order(self) -> SegmentOrder | None:
+        if len(self.ordered & self._orders.missing.keys()) >= self._settings.window:
+            return None
+        return next((order for segment, order in self._orders.missing.items() if segment not in self.ordered), None)
+
+    async def _send_order(self, stream: RenderStream, order: SegmentOrder) -> None:
+        wanted = {self._face.crop_of(frame).index for frame in order.source_frames} | set(order.reference_crops)
+        for index in sorted(wanted - self._offered):
+            crop = self._face.crops[index]
+            self._offered.add(index)
+            await stream.send(
+                CropOffer(
+                    index=index,
+                    digest=crop.digest,
+                    size_bytes=crop.size_bytes,
+                    first_frame=crop.first_frame,
+                    frame_count=crop.frame_count,
+                    lead=crop.lead,
+                    trail=crop.trail,
+                )
+            )
+        self._heard_at = time.monotonic()
+        self.ordered.add(order.segment)
+        await stream.send(order)
+
+    async def _send_acks(self, stream: RenderStream) -> None:
+        while self._acks:
+            await stream.send(SegmentAck(segment=self._acks.popleft()))
+
+    async def _send_crop(self, stream: RenderStream, index: int) -> None:
+        data = await asyncio.to_thread(self._face.read_crop, index)
+        await self._send_bytes(stream, data, lambda at, piece: CropPiece(index=index, offset=at, data=piece))
+
+    async def _send_bytes(
+        self, stream: RenderStream, data: bytes, piece_of: Callable[[int, bytes], SpeechPiece | CropPiece]
+    ) -> None:
+        size = self._settings.piece_bytes
+        for at in range(0, len(data), size):
+            piece = data[at : at + size]
+            with self._leg.usage.at_work(Stage.SEND):
+                await stream.send(piece_of(at, piece))
+            self._heard_at = time.monotonic()
+            self._leg.sent(len(piece))
+            await self._send_acks(stream)
+
+    async def _receive(self, stream: RenderStream) -> None:
+        while (message := await stream.receive()) is not None:
+            self._heard_at = time.monotonic()
+            await self._take(message)
+        if not self._orders.is_done:
+            raise NodeUnavailableError("the node ended the call early")
+
+    async def _take(self, message: FromNode) -> None:
+        match message:
+            case Accepted():
+                if not self._accepted.done():
+                    self._accepted.set_result(message)
+                await self._leg.recovered(message.node)
+            case CropNeed():
+                if message.index not in self._offered:
+                    raise InternalError(f"the node asks for crop segment {message.index}, which nobody offered")
+                if message.needed:
+                    self._needed.append(message.index)
+                    await self._notify()
+            case SegmentProgress():
+                self._leg.progressed(message)
+            case RenderedPiece():
+                await self._take_piece(message)
+
+    async def _take_piece(self, piece: RenderedPiece) -> None:
+        if piece.segment not in self.ordered:
+            raise InternalError(f"the node rendered segment {piece.segment}, which nobody ordered")
+        arriving = self._arriving.setdefault(piece.segment, _Arriving())
+        if piece.offset != len(arriving.data):
+            raise InternalError(f"segment {piece.segment} goes on at {len(arriving.data)}, not at {piece.offset}")
+        arriving.data += piece.data
+        if len(arriving.data) > self._settings.segment_bytes:
+            raise InternalError(f"rendered segment {piece.segment} is larger than {self._settings.segment_bytes} bytes")
+        if piece.card is None:
+            return
+        data = bytes(arriving.data)
+        del self._arriving[piece.segment]
+        if len(data) != piece.card.size_bytes or hashlib.sha256(data).digest() != piece.card.digest:
+            raise NodeUnavailableError(f"rendered segment {piece.segment} was damaged on the way")
+        await self._leg.keep(piece.segment, piece.card, data, time.monotonic() - arriving.begun)
+        self._acks.append(piece.segment)
+        await self._notify()
+
+    async def _notify(self) -> None:
+        async with self._orders.change:
+            self._orders.change.notify_all()
+
+
+def reference_crops(face: Face) -> tuple[int, ...] | None:
+    """The crop segments that teach the engine the open mouth; None until they are there."""
+    if len(face.crops) < REFERENCE_CROPS and not face.is_complete:
+        return None
+    return tuple(range(min(REFERENCE_CROPS, len(face.crops))))

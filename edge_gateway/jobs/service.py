@@ -1,0 +1,184 @@
+"""What can be done with jobs: submit, look, list, cancel, delete."""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from edge_gateway.assets.asset import Asset, AssetKind
+from edge_gateway.assets.service import AssetService
+from edge_gateway.jobs.events import Journal
+from edge_gateway.jobs.job import Change, Job, JobOptions, JobState, check_engine, check_job_id, check_key
+from edge_gateway.jobs.repository import JobRepository
+from edge_gateway.paging import page_size, read_token, write_token
+from shared.errors import (
+    ConflictError,
+    InvalidInputError,
+    InvalidMediaError,
+    LimitExceededError,
+    NotFoundError,
+    QueueFullError,
+)
+from shared.media.limits import MediaLimits
+from shared.telemetry.logging import get_logger
+
+_LOG = get_logger(__name__)
+
+
+class Runner(Protocol):
+    """Does the work."""
+
+    def wake(self) -> None:
+        """There is a new job."""
+        ...
+
+    async def stop(self, job_id: str) -> None:
+        """Stop the work on a job and wait until nothing of it runs; nothing happens when none does."""
+        ...
+
+    def clear(self, job_id: str) -> None:
+        """Remove the files of a job that is over."""
+        ...
+
+
+class JobService:
+    """Jobs as clients see them.
+
+    Args:
+        repository: Where jobs are written down.
+        journal: Where events go.
+        assets: What jobs are made of.
+        runner: Does the work.
+        limits: What is refused.
+        queue_limit: Jobs that may wait.
+        engines: The names of the engines that the node last reported; empty while nobody knows.
+    """
+
+    def __init__(
+        self,
+        repository: JobRepository,
+        journal: Journal,
+        assets: AssetService,
+        runner: Runner,
+        *,
+        limits: MediaLimits,
+        queue_limit: int,
+        engines: Callable[[], frozenset[str]],
+    ) -> None:
+        self._repository = repository
+        self._journal = journal
+        self._assets = assets
+        self._runner = runner
+        self._limits = limits
+        self._queue_limit = queue_limit
+        self._engines = engines
+
+    async def submit(self, *, video: str, speech: str, options: JobOptions, key: str) -> tuple[Job, bool]:
+        """Accept a job; the same key gives the same job.
+
+        Returns:
+            The job, and whether it is new.
+
+        Raises:
+            InvalidInputError: an asset or an option does not fit; names the field.
+            LimitExceededError: the speech is too short, or something is too long.
+            NotFoundError: an asset is not there.
+            ConflictError: an asset is not complete, or the key belongs to another job.
+            QueueFullError: too many jobs wait.
+        """
+        check_key(key)
+        self._check_engine(check_engine(options.engine))
+        self._check_video(await self._assets.get(video, "video"))
+        self._check_speech(await self._assets.get(speech, "speech"))
+        if len(await self._repository.in_states([JobState.QUEUED])) >= self._queue_limit:
+            message = f"{self._queue_limit} jobs wait already; try again later"
+            raise QueueFullError(message, limit="queue_limit", retry_after_s=10)
+        now = time.time_ns() // 1000
+        job = Job(
+            job_id=f"job-{secrets.token_hex(10)}",
+            state=JobState.QUEUED,
+            video_asset_id=video,
+            speech_asset_id=speech,
+            options=options,
+            created_us=now,
+            updated_us=now,
+        )
+        job, is_new = await self._repository.add(job, key)
+        if is_new:
+            _LOG.info("job accepted", job_id=job.job_id)
+            self._runner.wake()
+        return job, is_new
+
+    async def get(self, job_id: str) -> Job:
+        """Describe one job.
+
+        Raises:
+            NotFoundError: there is none of this id.
+        """
+        job = await self._repository.find(check_job_id(job_id))
+        if job is None:
+            raise NotFoundError("this edge has no such job", field="job_id")
+        return job
+
+    async def page(self, size: int, token: str) -> tuple[list[Job], str]:
+        """Jobs from the newest, and the token of the next page."""
+        count = page_size(size)
+        found = await self._repository.page(count=count + 1, before=read_token(token))
+        more = len(found) > count
+        return found[:count], write_token(found[count - 1].number) if more else ""
+
+    async def cancel(self, job_id: str) -> Job:
+        """Stop a job; a job that has ended stays as it is.
+
+        Raises:
+            NotFoundError: there is none of this id.
+        """
+        job = await self.get(job_id)
+        if job.state.is_final:
+            return job
+        # Stopped before it is written down, so that nothing is recorded after the end; and once more, since a waiting
+        # job may have begun in between.
+        await self._runner.stop(job_id)
+        try:
+            job = await self._journal.record(job_id, change=Change(state=JobState.CANCELLED))
+        except ConflictError:
+            return await self.get(job_id)
+        await self._runner.stop(job_id)
+        self._runner.clear(job_id)
+        _LOG.info("job cancelled", job_id=job_id)
+        return job
+
+    async def delete(self, job_id: str) -> None:
+        """Delete a finished job, its events and its result.
+
+        Raises:
+            NotFoundError: there is none of this id.
+            ConflictError: it has not ended.
+        """
+        job = await self._repository.remove(check_job_id(job_id))
+        if job is None:
+            raise NotFoundError("this edge has no such job", field="job_id")
+        self._journal.forget(job_id)
+        self._runner.clear(job_id)
+        if job.result_asset_id:
+            await self._assets.discard(job.result_asset_id)
+
+    def _check_engine(self, name: str) -> None:
+        known = self._engines()
+        if name and known and name not in known:
+            message = f"there is no engine {name}; there are: {', '.join(sorted(known))}"
+            raise InvalidInputError(message, field="options.engine")
+
+    def _check_video(self, asset: Asset) -> None:
+        if asset.ready and asset.kind is AssetKind.AUDIO:
+            raise InvalidMediaError("this is sound without pictures; a video or a photo is needed", field="video")
+
+    def _check_speech(self, asset: Asset) -> None:
+        if not asset.ready or asset.media is None:
+            return
+        if not asset.media.has_audio:
+            raise InvalidMediaError("there is no sound in it; a recording of speech is needed", field="speech")
+        shortest = self._limits.min_speech_seconds
+        if asset.media.duration_seconds < shortest:
+            message = f"the speech lasts {asset.media.duration_seconds:.2f} s, at least {shortest:g} s are needed"
+            raise LimitExceededError(message, field="speech", limit="min_speech_seconds")

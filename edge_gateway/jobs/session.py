@@ -1,0 +1,132 @@
+"""A watcher's session: it asks for jobs, cancels, pings; it gets events and pongs."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from edge_gateway.jobs.events import Gone, Journal, Watch
+from edge_gateway.jobs.job import Event, check_job_id
+from edge_gateway.jobs.service import JobService
+from shared.errors import LimitExceededError, VisemeError
+
+_FOLLOWS = 1000
+"""Jobs that one session may follow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribe:
+    """Follow a job from a number."""
+
+    job_id: str
+    after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsubscribe:
+    """No longer follow a job."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """Stop a job."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """Measure the round trip."""
+
+    nonce: int
+
+
+SessionAsk = Subscribe | Unsubscribe | Cancel | Ping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pong:
+    """Answers a ping."""
+
+    nonce: int
+    time_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Something that was asked could not be done."""
+
+    job_id: str
+    error: VisemeError
+
+
+SessionAnswer = Event | Pong | Refused
+
+
+async def session(
+    journal: Journal, jobs: JobService, asks: AsyncIterator[SessionAsk]
+) -> AsyncGenerator[SessionAnswer, None]:
+    """Serve one watcher until it goes, or until it has no more to ask and all its jobs have ended.
+
+    Raises:
+        EdgeUnavailableError: the edge ends.
+    """
+    with journal.watch() as watch:
+        answers: asyncio.Queue[SessionAnswer] = asyncio.Queue(64)
+        listener = asyncio.create_task(_listen(watch, jobs, asks, answers))
+        listener.add_done_callback(lambda _: watch.news.set())
+        try:
+            while not (listener.done() and answers.empty() and watch.is_over):
+                await watch.news.wait()
+                watch.news.clear()
+                async with aclosing(_unread(watch, answers)) as unread:
+                    async for answer in unread:
+                        yield answer
+            await listener
+        finally:
+            listener.cancel()
+            await asyncio.wait({listener})
+            if not listener.cancelled():
+                listener.exception()
+
+
+async def _unread(watch: Watch, answers: asyncio.Queue[SessionAnswer]) -> AsyncGenerator[SessionAnswer, None]:
+    while not answers.empty():
+        yield answers.get_nowait()
+    async with aclosing(watch.read()) as news:
+        async for event in news:
+            yield Refused(job_id=event.job_id, error=event.error) if isinstance(event, Gone) else event
+            while not answers.empty():
+                yield answers.get_nowait()
+
+
+async def _listen(
+    watch: Watch, jobs: JobService, asks: AsyncIterator[SessionAsk], answers: asyncio.Queue[SessionAnswer]
+) -> None:
+    async for ask in asks:
+        if isinstance(ask, Ping):
+            await answers.put(Pong(nonce=ask.nonce, time_us=time.time_ns() // 1000))
+            watch.news.set()
+            continue
+        try:
+            await _do(watch, jobs, ask)
+        except VisemeError as error:
+            await answers.put(Refused(job_id=ask.job_id[:64], error=error))
+            watch.news.set()
+
+
+async def _do(watch: Watch, jobs: JobService, ask: Subscribe | Unsubscribe | Cancel) -> None:
+    check_job_id(ask.job_id)
+    match ask:
+        case Subscribe():
+            if watch.following >= _FOLLOWS:
+                message = f"one session follows at most {_FOLLOWS} jobs"
+                raise LimitExceededError(message, field="subscribe", limit="session_jobs")
+            watch.follow(ask.job_id, ask.after)
+        case Unsubscribe():
+            watch.unfollow(ask.job_id)
+        case Cancel():
+            await jobs.cancel(ask.job_id)

@@ -1,0 +1,63 @@
+"""What a job takes: seconds of each stage at work, bytes over the link; goes on counting when a job is taken up."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from edge_gateway.jobs.job import Stage
+from edge_gateway.jobs.node import Meter
+
+
+class Usage:
+    """The figures of one job.
+
+    Args:
+        clock: Seconds, never going back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.meter = Meter()
+        self._clock = clock
+        self._busy: dict[Stage, float] = dict.fromkeys(Stage, 0.0)
+        self._covered: dict[Stage, float] = {}
+
+    @contextmanager
+    def at_work(self, stage: Stage) -> Iterator[None]:
+        """A stage is at work inside the block."""
+        begun = self._clock()
+        try:
+            yield
+        finally:
+            self.add(stage, begun, self._clock())
+
+    def ended(self, stage: Stage, seconds: float, ago: float = 0.0) -> None:
+        """A stage was at work for so long and ended ``ago`` seconds before now."""
+        end = self._clock() - ago
+        self.add(stage, end - seconds, end)
+
+    def add(self, stage: Stage, begun: float, ended: float) -> None:
+        """A stage was at work from one time to another; times that overlap count once."""
+        covered = self._covered.get(stage, begun)
+        self._busy[stage] += max(0.0, ended - max(begun, covered))
+        self._covered[stage] = max(covered, ended)
+
+    @property
+    def stages(self) -> Mapping[Stage, float]:
+        """Seconds at work."""
+        return {stage: round(seconds, 3) for stage, seconds in self._busy.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures, for the disk."""
+        return {
+            "stages": {stage.value: seconds for stage, seconds in self._busy.items()},
+            "up_bytes": self.meter.up_bytes,
+            "down_bytes": self.meter.down_bytes,
+        }
+
+    def take_up(self, told: Mapping[str, Any]) -> None:
+        """Go on from figures that were on disk."""
+        for name, seconds in told["stages"].items():
+            self._busy[Stage(name)] += seconds
+        self.meter.up_bytes += told["up_bytes"]
+        self.meter.down_bytes += told["down_bytes"]

@@ -1,0 +1,1 @@
+"""The public interface over gRPC: servicers that only translate."""

@@ -1,0 +1,286 @@
+"""Between the public protos and the edge's own words."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from edge_gateway.assets import asset as assets
+from edge_gateway.jobs import job as jobs
+from edge_gateway.jobs import session as sessions
+from shared.errors import InvalidInputError
+from shared.media.limits import MediaLimits
+from shared.media.timeline import FitMode
+from shared.pb.viseme.gateway.v1 import asset_pb2, job_pb2
+
+_KINDS: Final = {
+    assets.AssetKind.VIDEO: asset_pb2.ASSET_KIND_VIDEO,
+    assets.AssetKind.AUDIO: asset_pb2.ASSET_KIND_AUDIO,
+    assets.AssetKind.PHOTO: asset_pb2.ASSET_KIND_PHOTO,
+    assets.AssetKind.RESULT: asset_pb2.ASSET_KIND_RESULT,
+}
+_STATES: Final = {
+    jobs.JobState.QUEUED: job_pb2.JOB_STATE_QUEUED,
+    jobs.JobState.PREPARING: job_pb2.JOB_STATE_PREPARING,
+    jobs.JobState.RENDERING: job_pb2.JOB_STATE_RENDERING,
+    jobs.JobState.FINISHING: job_pb2.JOB_STATE_FINISHING,
+    jobs.JobState.SUCCEEDED: job_pb2.JOB_STATE_SUCCEEDED,
+    jobs.JobState.FAILED: job_pb2.JOB_STATE_FAILED,
+    jobs.JobState.CANCELLED: job_pb2.JOB_STATE_CANCELLED,
+}
+_STAGES: Final = {
+    jobs.Stage.WAIT: job_pb2.STAGE_WAIT,
+    jobs.Stage.PREPARE: job_pb2.STAGE_PREPARE,
+    jobs.Stage.SEND: job_pb2.STAGE_SEND,
+    jobs.Stage.QUEUE: job_pb2.STAGE_QUEUE,
+    jobs.Stage.INFER: job_pb2.STAGE_INFER,
+    jobs.Stage.RETURN: job_pb2.STAGE_RETURN,
+    jobs.Stage.COMPOSITE: job_pb2.STAGE_COMPOSITE,
+}
+_SEVERITIES: Final = {
+    jobs.Severity.INFO: job_pb2.SEVERITY_INFO,
+    jobs.Severity.WARNING: job_pb2.SEVERITY_WARNING,
+}
+_FITS: Final = {
+    job_pb2.FIT_MODE_UNSPECIFIED: FitMode.BOUNCE,
+    job_pb2.FIT_MODE_TRIM: FitMode.TRIM,
+    job_pb2.FIT_MODE_LOOP: FitMode.LOOP,
+    job_pb2.FIT_MODE_BOUNCE: FitMode.BOUNCE,
+    job_pb2.FIT_MODE_HOLD: FitMode.HOLD,
+}
+_FIT_VALUES: Final = {
+    FitMode.TRIM: job_pb2.FIT_MODE_TRIM,
+    FitMode.LOOP: job_pb2.FIT_MODE_LOOP,
+    FitMode.BOUNCE: job_pb2.FIT_MODE_BOUNCE,
+    FitMode.HOLD: job_pb2.FIT_MODE_HOLD,
+}
+
+
+def timestamp(micros: int) -> Timestamp:
+    """A point in time."""
+    value = Timestamp()
+    value.FromMicroseconds(micros)
+    return value
+
+
+def duration(seconds: float) -> Duration:
+    """A length of time."""
+    value = Duration()
+    value.FromNanoseconds(round(seconds * 1e9))
+    return value
+
+
+async def upload(
+    requests: AsyncIterator[asset_pb2.UploadRequest],
+) -> tuple[assets.Manifest, AsyncIterator[assets.Piece]]:
+    """The manifest that an upload begins with, and the pieces that follow.
+
+    Raises:
+        InvalidInputError: it does not begin with a manifest.
+    """
+    first = await anext(requests, None)
+    if first is None or first.WhichOneof("message") != "manifest":
+        raise InvalidInputError("an upload begins with the manifest", field="manifest")
+    return _manifest(first.manifest), _pieces(requests)
+
+
+def _manifest(message: asset_pb2.Manifest) -> assets.Manifest:
+    return assets.Manifest(
+        size_bytes=message.size_bytes,
+        digests=tuple(message.chunk_digests),
+        display_name=assets.display_name(message.display_name),
+        chunk_bytes=message.chunk_bytes,
+    )
+
+
+async def _pieces(requests: AsyncIterator[asset_pb2.UploadRequest]) -> AsyncIterator[assets.Piece]:
+    async for request in requests:
+        if request.WhichOneof("message") != "piece":
+            raise InvalidInputError("after the manifest come pieces", field="piece")
+        piece = request.piece
+        yield assets.Piece(chunk=piece.chunk_index, offset=piece.offset_bytes, data=piece.data)
+
+
+def chunk_ranges(runs: tuple[assets.ChunkRange, ...]) -> list[asset_pb2.ChunkRange]:
+    """Runs of chunks."""
+    return [asset_pb2.ChunkRange(first=run.first, count=run.count) for run in runs]
+
+
+def upload_answer(answer: assets.UploadAnswer) -> asset_pb2.UploadResponse:
+    """What an upload is told."""
+    match answer:
+        case assets.Started():
+            start = asset_pb2.UploadStart(asset_id=answer.asset_id, held=chunk_ranges(answer.held))
+            return asset_pb2.UploadResponse(start=start)
+        case assets.Persisted():
+            persisted = asset_pb2.UploadPersisted(
+                chunks=chunk_ranges(answer.chunks), persisted_bytes=answer.persisted_bytes
+            )
+            return asset_pb2.UploadResponse(persisted=persisted)
+        case assets.Completed():
+            complete = asset_pb2.UploadComplete(asset=asset(answer.asset))
+            return asset_pb2.UploadResponse(complete=complete)
+
+
+def asset(value: assets.Asset) -> asset_pb2.Asset:
+    """An asset."""
+    message = asset_pb2.Asset(
+        asset_id=value.asset_id,
+        size_bytes=value.size_bytes,
+        display_name=value.display_name,
+        state=asset_pb2.ASSET_STATE_READY if value.ready else asset_pb2.ASSET_STATE_UPLOADING,
+        create_time=timestamp(value.created_us),
+    )
+    if value.kind is not None:
+        message.kind = _KINDS[value.kind]
+    if value.media is not None:
+        media = value.media
+        message.media.CopyFrom(
+            asset_pb2.MediaInfo(
+                container=media.container,
+                duration_seconds=media.duration_seconds,
+                width=media.width,
+                height=media.height,
+                frame_rate=float(media.frame_rate),
+                video_codec=media.video_codec,
+                audio_codec=media.audio_codec,
+                sample_rate=media.sample_rate,
+                channels=media.channels,
+            )
+        )
+    return message
+
+
+def asset_kind(value: int) -> assets.AssetKind | None:
+    """The kind that is asked for; None for all.
+
+    Raises:
+        InvalidInputError: there is no such kind.
+    """
+    if value == asset_pb2.ASSET_KIND_UNSPECIFIED:
+        return None
+    for kind, number in _KINDS.items():
+        if number == value:
+            return kind
+    raise InvalidInputError("there is no such kind", field="kind")
+
+
+def limits(files: assets.AssetLimits, media: MediaLimits, chunk_bytes: int) -> asset_pb2.Limits:
+    """What the edge refuses."""
+    return asset_pb2.Limits(
+        asset_bytes=files.asset_bytes,
+        frame_pixels=media.frame_pixels,
+        duration_seconds=media.duration_seconds,
+        min_speech_seconds=media.min_speech_seconds,
+        decoded_pixels=media.decoded_pixels,
+        manifest_chunks=files.manifest_chunks,
+        chunk_bytes=chunk_bytes,
+    )
+
+
+def options(message: job_pb2.JobOptions) -> jobs.JobOptions:
+    """What a job is asked to do.
+
+    Raises:
+        InvalidInputError: there is no such fit.
+    """
+    fit = _FITS.get(message.fit)
+    if fit is None:
+        raise InvalidInputError("there is no such fit", field="options.fit")
+    return jobs.JobOptions(fit=fit, keep_length=message.keep_length, engine=message.engine)
+
+
+def job(value: jobs.Job) -> job_pb2.Job:
+    """A job."""
+    message = job_pb2.Job(
+        job_id=value.job_id,
+        state=_STATES[value.state],
+        video_asset_id=value.video_asset_id,
+        speech_asset_id=value.speech_asset_id,
+        options=job_pb2.JobOptions(
+            fit=_FIT_VALUES[value.options.fit],
+            keep_length=value.options.keep_length,
+            engine=value.options.engine,
+        ),
+        create_time=timestamp(value.created_us),
+        update_time=timestamp(value.updated_us),
+        result_asset_id=value.result_asset_id,
+        last_sequence=value.last_sequence,
+    )
+    if value.error is not None:
+        error = value.error
+        message.error.CopyFrom(job_pb2.JobError(reason=error.reason, field=error.field, message=error.message))
+    if value.report is not None:
+        message.report.CopyFrom(_report(value.report))
+    return message
+
+
+def _report(report: jobs.JobReport) -> job_pb2.JobReport:
+    return job_pb2.JobReport(
+        frames=report.frames,
+        frame_rate=report.frame_rate,
+        segments=report.segments,
+        stages=[
+            job_pb2.StageTime(stage=_STAGES[stage], busy=duration(seconds)) for stage, seconds in report.stages.items()
+        ],
+        total=duration(report.total_s),
+        wan=job_pb2.WanBytes(up_bytes=report.up_bytes, down_bytes=report.down_bytes),
+        engine=report.engine,
+        untouched_frames=report.untouched_frames,
+    )
+
+
+def event(value: jobs.Event) -> job_pb2.Event:
+    """An event."""
+    message = job_pb2.Event(job_id=value.job_id, sequence=value.sequence, time=timestamp(value.time_us))
+    match value.body:
+        case jobs.StateChanged(state=state):
+            message.state_changed.state = _STATES[state]
+        case jobs.Progress() as progress:
+            message.progress.CopyFrom(
+                job_pb2.Progress(
+                    stage=_STAGES[progress.stage],
+                    done_frames=progress.done_frames,
+                    total_frames=progress.total_frames,
+                    done_bytes=progress.done_bytes,
+                )
+            )
+        case jobs.Notice() as notice:
+            message.notice.CopyFrom(
+                job_pb2.Notice(severity=_SEVERITIES[notice.severity], reason=notice.reason, message=notice.message)
+            )
+    return message
+
+
+async def session_asks(requests: AsyncIterator[job_pb2.SessionRequest]) -> AsyncIterator[sessions.SessionAsk]:
+    """What a watcher asks.
+
+    Raises:
+        InvalidInputError: a message is empty.
+    """
+    async for request in requests:
+        match request.WhichOneof("message"):
+            case "subscribe":
+                yield sessions.Subscribe(job_id=request.subscribe.job_id, after=request.subscribe.after_sequence)
+            case "unsubscribe":
+                yield sessions.Unsubscribe(job_id=request.unsubscribe.job_id)
+            case "cancel":
+                yield sessions.Cancel(job_id=request.cancel.job_id)
+            case "ping":
+                yield sessions.Ping(nonce=request.ping.nonce)
+            case _:
+                raise InvalidInputError("the message is empty", field="message")
+
+
+def session_answer(answer: sessions.SessionAnswer) -> job_pb2.SessionResponse:
+    """What a watcher is told."""
+    match answer:
+        case jobs.Event():
+            return job_pb2.SessionResponse(event=event(answer))
+        case sessions.Pong():
+            return job_pb2.SessionResponse(pong=job_pb2.Pong(nonce=answer.nonce, time=timestamp(answer.time_us)))
+        case sessions.Refused():
+            fault = answer.error
+            error = job_pb2.JobError(reason=fault.reason, field=fault.field, message=fault.message)
+            return job_pb2.SessionResponse(error=job_pb2.SessionError(job_id=answer.job_id, error=error))

@@ -1,0 +1,63 @@
+"""``viseme.gateway.v1.JobService``."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from edge_gateway.jobs.events import Journal
+from edge_gateway.jobs.service import JobService
+from edge_gateway.jobs.session import session
+from edge_gateway.rpc import convert
+from edge_gateway.rpc.context import Context
+from shared.pb.viseme.gateway.v1 import job_pb2 as pb
+from shared.pb.viseme.gateway.v1.job_pb2_grpc import JobServiceServicer
+
+
+class JobServicer(JobServiceServicer):
+    """Translates calls about jobs."""
+
+    def __init__(self, jobs: JobService, journal: Journal) -> None:
+        self._jobs = jobs
+        self._journal = journal
+
+    async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
+        """Accepts a job; answers at once."""
+        del context
+        job, _ = await self._jobs.submit(
+            video=request.video_asset_id,
+            speech=request.speech_asset_id,
+            options=convert.options(request.options),
+            key=request.idempotency_key,
+        )
+        return pb.SubmitJobResponse(job=convert.job(job))
+
+    async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
+        """Describes one job."""
+        del context
+        return pb.GetJobResponse(job=convert.job(await self._jobs.get(request.job_id)))
+
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+        """Lists jobs, newest first."""
+        del context
+        jobs, token = await self._jobs.page(request.page_size, request.page_token)
+        return pb.ListJobsResponse(jobs=map(convert.job, jobs), next_page_token=token)
+
+    async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.CancelJobResponse:
+        """Stops a job."""
+        del context
+        return pb.CancelJobResponse(job=convert.job(await self._jobs.cancel(request.job_id)))
+
+    async def DeleteJob(self, request: pb.DeleteJobRequest, context: Context) -> pb.DeleteJobResponse:
+        """Deletes a finished job."""
+        del context
+        await self._jobs.delete(request.job_id)
+        return pb.DeleteJobResponse()
+
+    async def Session(
+        self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
+    ) -> AsyncIterator[pb.SessionResponse]:
+        """Follows any number of jobs: replay, then live."""
+        del context
+        asks = convert.session_asks(aiter(request_iterator))
+        async with aclosing(session(self._journal, self._jobs, asks)) as answers:
+            async for answer in answers:
+                yield convert.session_answer(answer)

@@ -1,0 +1,57 @@
+"""What an operator can tell the edge: flags, ``VISEME_EDGE_*`` variables, or a TOML file."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from shared.settings import ServiceSettings
+
+
+class EdgeSettings(ServiceSettings):
+    """Settings of ``viseme-edge``."""
+
+    listen: str = Field(default="127.0.0.1:50051", description="where clients call by gRPC")
+    web: str = Field(default="127.0.0.1:7860", description="where browsers call")
+    metrics: str = Field(default="127.0.0.1:9464", description="where Prometheus calls")
+    node: str = Field(default="127.0.0.1:50061", description="the inference node")
+    data: Path = Field(default=Path("viseme-edge-data"), description="the directory that keeps everything")
+    name: str = Field(default="edge", min_length=1, max_length=64, description="this edge's name")
+    region: str = Field(default="", max_length=64, description="where this edge stands")
+
+    jobs_at_once: int = Field(default=2, ge=1, le=64, description="jobs that run at once")
+    queue_limit: int = Field(default=1000, ge=1, description="jobs that may wait")
+    segment_seconds: float = Field(default=2.0, ge=0.5, le=10, description="length of a segment")
+    crop_crf: float = Field(default=26.5, ge=0, le=51, description="quality of the crops; lower is better and larger")
+    result_crf: float = Field(
+        default=18.0, ge=0, le=51, description="quality of the result; lower is better and larger"
+    )
+    result_preset: str = Field(default="veryfast", pattern="^[a-z]+$", description="x264 preset of the result")
+
+    node_window: int = Field(default=6, ge=1, le=256, description="segments in flight to the node")
+    node_piece_bytes: int = Field(default=64 << 10, ge=1 << 10, le=1 << 20, description="bytes in one message to it")
+    node_segment_bytes: int = Field(default=64 << 20, ge=1 << 16, description="largest segment that it may return")
+    node_patience_s: float = Field(default=120.0, ge=0, description="time without progress after which a job fails")
+    node_silence_s: float = Field(default=60.0, gt=0, description="time of silence after which a stream is given up")
+    node_poll_s: float = Field(default=5.0, gt=0, description="time between two questions for its state")
+
+    asset_bytes: int = Field(default=8 << 30, ge=1, description="largest file")
+    manifest_chunks: int = Field(default=16384, ge=1, description="chunks in a manifest")
+    piece_bytes: int = Field(default=1 << 20, ge=1, le=1 << 20, description="bytes in one message of an upload")
+    upload_buffer_bytes: int = Field(default=16 << 20, ge=8 << 20, description="bytes of one upload held in memory")
+    upload_idle_s: float = Field(default=120.0, gt=0, description="time that an upload may be silent")
+    download_piece_bytes: int = Field(
+        default=256 << 10, ge=1 << 10, le=1 << 20, description="bytes in one message down"
+    )
+    disk_reserve_bytes: int = Field(default=64 << 20, ge=0, description="room on the disk that uploads leave free")
+
+    frame_pixels: int = Field(default=9_437_184, ge=1, description="largest frame")
+    duration_seconds: float = Field(default=1200.0, gt=0, description="longest video or speech")
+    min_speech_seconds: float = Field(default=0.25, ge=0, description="shortest speech")
+    decoded_pixels: int = Field(default=80_000_000_000, ge=1, description="pixels of one video over all frames")
+
+    child_memory_bytes: int = Field(default=4 << 30, ge=1 << 30, description="address space of a media process")
+    child_cpu_seconds: int = Field(default=14_400, ge=1, description="processor time of a media process")
+    child_file_bytes: int = Field(default=16 << 30, ge=1 << 20, description="largest file that a media process writes")
+    probe_seconds: float = Field(default=60.0, gt=0, description="time that looking at a file may take")
+    speech_seconds: float = Field(default=300.0, gt=0, description="time that encoding the speech may take")
+    finish_seconds: float = Field(default=900.0, gt=0, description="time that joining the result may take")

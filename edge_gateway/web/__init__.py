@@ -1,0 +1,1 @@
+"""What the edge shows to a browser."""
