@@ -1,0 +1,182 @@
+"""Joining the composited segments with the speech into the result.
+
+The pictures are copied as they were encoded; only their times change. The sound is encoded from the recording that was
+uploaded, at its own rate, and begins with the first frame.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from shared.errors import InternalError
+from shared.media.audio import Samples, SoundReader, open_sound
+from shared.media.encode import TICKS, ticks
+from shared.media.limits import MediaLimits
+from shared.media.sandbox import Channel
+
+SOUND_BITRATE = 192_000
+"""Bits a second of the result's sound, both channels together."""
+
+_RATES = (44_100, 48_000)
+_REORDERED = 2
+"""Frames that libx264's pictures wait for others at most."""
+_OPTIONS = {"movflags": "+faststart", "fflags": "+bitexact", "video_track_timescale": str(TICKS)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishOrder:
+    """The arguments of the task."""
+
+    segments: Sequence[Path]
+    starts_us: Sequence[int]
+    speech: Path
+    field: str
+    length_us: int
+    output: Path
+    limits: MediaLimits
+    sound_bitrate: int
+
+    @classmethod
+    def of(cls, arguments: dict[str, Any]) -> Self:
+        """From JSON values: ``segments``, ``starts_us``, ``speech``, ``length_us``, ``output``; the others may lack."""
+        order = cls(
+            segments=[Path(path) for path in arguments["segments"]],
+            starts_us=[int(start) for start in arguments["starts_us"]],
+            speech=Path(arguments["speech"]),
+            field=str(arguments.get("field", "speech")),
+            length_us=int(arguments["length_us"]),
+            output=Path(arguments["output"]),
+            limits=MediaLimits(**arguments.get("limits", {})),
+            sound_bitrate=int(arguments.get("sound_bitrate", SOUND_BITRATE)),
+        )
+        if not order.segments or len(order.segments) != len(order.starts_us):
+            raise InternalError("a result needs segments, each with its start")
+        return order
+
+
+def finish(channel: Channel, arguments: dict[str, Any]) -> None:
+    """Sandbox task: write the result.
+
+    Arguments are those of :meth:`FinishOrder.of`. The output is a faststart MP4, on disk when the task answers
+    ``{"kind": "finished", "frames", "size_bytes"}``; the same arguments give the same bytes. The speech is cut or
+    followed by silence so that it ends with the pictures.
+    """
+    order = FinishOrder.of(arguments)
+    with open_sound(order.speech, order.limits, order.field) as speech:
+        frames = _write(order, speech)
+    with order.output.open("rb") as file:
+        os.fsync(file.fileno())
+    channel.send({"kind": "finished", "frames": frames, "size_bytes": order.output.stat().st_size})
+
+
+def _write(order: FinishOrder, speech: SoundReader) -> int:
+    with av.open(str(order.output), "w", format="mp4", options=_OPTIONS) as out:
+        pictures, sound = _Pictures(out, order.segments[0]), _Sound(out, speech, order)
+        ends_us = [*order.starts_us[1:], order.length_us]
+        for path, start_us, end_us in zip(order.segments, order.starts_us, ends_us, strict=True):
+            pictures.add(path, start_us, end_us)
+            sound.add_until(end_us)
+        sound.close()
+        return pictures.count
+
+
+class _Pictures:
+    """Copies the packets of one segment after the other, giving them times that rise over all of them."""
+
+    def __init__(self, out: OutputContainer, first: Path) -> None:
+        self._out = out
+        with av.open(str(first), "r", format="mov") as segment:
+            source = segment.streams.video[0]
+            self._stream = out.add_stream_from_template(source)
+            self._extradata = source.codec_context.extradata
+        self._stream.time_base = Fraction(1, TICKS)
+        self._shown: deque[int] = deque()  # times of showing that are still to become times of decoding
+        self.count = 0
+
+    def add(self, path: Path, start_us: int, end_us: int) -> None:
+        """Copy a segment that is shown from and until a time."""
+        with av.open(str(path), "r", format="mov") as segment:
+            source = segment.streams.video[0]
+            if source.codec_context.extradata != self._extradata:
+                raise InternalError(f"segment {path.name} was encoded otherwise than the first")
+            packets = [packet for packet in segment.demux(source) if packet.size]
+            first = min(packet.pts for packet in packets if packet.pts is not None)
+            start = ticks(start_us) - first
+            for packet in packets:
+                packet.pts = (packet.pts or 0) + start
+            self._time(packets, ticks(end_us))
+            self._mux(packets)
+
+    def _time(self, packets: Sequence["Packet[VideoStream]"], end: int) -> None:
+        """Give packets in order of decoding their durations and times of decoding."""
+        shown = sorted(packet.pts or 0 for packet in packets)
+        following = dict(zip(shown, [*shown[1:], end], strict=True))
+        if not self.count and not self._shown:
+            step = following[shown[0]] - shown[0]
+            self._shown.extend(shown[0] - step * (_REORDERED - place) for place in range(_REORDERED))
+        self._shown.extend(shown)
+        for packet in packets:
+            shown_at = packet.pts or 0
+            packet.duration = following[shown_at] - shown_at
+            packet.dts = self._shown.popleft()
+            if packet.dts > shown_at:
+                raise InternalError("a segment's pictures wait for more others than expected")
+
+    def _mux(self, packets: Iterable["Packet[VideoStream]"]) -> None:
+        for packet in packets:
+            packet.stream = self._stream
+            packet.time_base = Fraction(1, TICKS)
+            self._out.mux_one(packet)
+            self.count += 1
+
+
+class _Sound:
+    """Encodes the speech piece by piece, in step with the pictures."""
+
+    def __init__(self, out: OutputContainer, speech: SoundReader, order: FinishOrder) -> None:
+        channels = min(speech.info.channels, 2)
+        self._rate = speech.info.rate if speech.info.rate in _RATES else _RATES[1]
+        self._layout = "stereo" if channels == 2 else "mono"
+        self._blocks = _endless(speech.blocks(rate=self._rate, channels=channels), channels, self._rate)
+        self._left = np.zeros((channels, 0), np.float32)
+        self._at = 0
+        self._out = out
+        stream = out.add_stream("aac", rate=self._rate, layout=self._layout, bit_rate=order.sound_bitrate)
+        if not isinstance(stream, AudioStream):
+            raise TypeError("aac makes sound")
+        self._stream = stream
+
+    def add_until(self, time_us: int) -> None:
+        """Encode the speech up to a time of the result."""
+        end = round(time_us * self._rate / 1_000_000)
+        while self._at < end:
+            if not self._left.shape[1]:
+                self._left = next(self._blocks)
+            block, self._left = np.split(self._left, [min(self._left.shape[1], end - self._at)], axis=1)
+            frame = AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=self._layout)
+            frame.sample_rate, frame.pts, frame.time_base = self._rate, self._at, Fraction(1, self._rate)
+            self._at += block.shape[1]
+            self._out.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Encode what the encoder still holds."""
+        self._out.mux(self._stream.encode(None))
+
+
+def _endless(blocks: Iterator[Samples], channels: int, rate: int) -> Iterator[Samples]:
+    """Sound, and silence after it."""
+    yield from blocks
+    while True:
+        yield np.zeros((channels, rate), np.float32)
