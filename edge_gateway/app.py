@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from edge_gateway.assets.asset import AssetLimits
@@ -38,6 +37,7 @@ from shared.pb.viseme.gateway.v1.network_pb2_grpc import add_NetworkServiceServi
 from shared.rpc.address import Address, parse_address, parse_listen
 from shared.rpc.server import RpcServer
 from shared.telemetry.metrics import CallMetrics, new_registry, serve_metrics
+from shared.version import version
 
 _SERVICES = (
     "viseme.gateway.v1.AssetService",
@@ -93,7 +93,7 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
         rpc = RpcServer(listen, services=_SERVICES, observe=CallMetrics(registry), grace_s=settings.grace_seconds)
         here: list[Address] = [listen]
         identity = Identity(
-            version=version("viseme"),
+            version=version(),
             name=settings.name,
             region=settings.region,
             address=lambda: str(here[-1]),

@@ -296,8 +296,6 @@ class Faces:
                 await self._take(face, message, held)
         if face.end_us is None:
             raise InvalidMediaError("the video ended before its end was told", field="video")
-        face.finished_at = time.monotonic()
-        face.tell()
         _LOG.info("face complete", frames=face.frames_seen, crops=len(face.crops), reused=held)
 
     @staticmethod
@@ -310,4 +308,6 @@ class Faces:
         if (told["kind"] == "source" and face.source) or (told["kind"] == "crop" and told["index"] < held):
             return
         await asyncio.to_thread(face.keep, message)
+        if told["kind"] == "end":
+            face.finished_at = time.monotonic()
         face.take(told | {"size_bytes": len(message.payload)})
