@@ -102,14 +102,17 @@ def colour_of(frame: VideoFrame) -> ColourTags:
     )
 
 
-def upright_planes(frame: VideoFrame, width: int, height: int) -> Planes:
+def upright_planes(frame: VideoFrame, width: int, height: int, orientation: Orientation | None = None) -> Planes:
     """Planes of a frame, rotated for display; they share the frame's memory where nothing had to be done.
 
     Args:
         frame: As decoded.
         width: What all frames of the source have as stored; others are scaled to it.
         height: The same.
+        orientation: What all frames of the source have; None to look at this one. A frame whose side data was looked at
+            is in a reference cycle with it and is only freed by the garbage collector, far too late for video.
     """
+    orientation = orientation or orientation_of(frame)
     frame = _to_yuv420p(frame, width, height)
     half_width, half_height = (width + 1) // 2, (height + 1) // 2
     planes = Planes(
@@ -117,7 +120,7 @@ def upright_planes(frame: VideoFrame, width: int, height: int) -> Planes:
         u=view(frame.planes[1], half_width, half_height),
         v=view(frame.planes[2], half_width, half_height),
     )
-    change = orientation_of(frame).change
+    change = orientation.change
     return planes.map(change) if change else planes
 
 

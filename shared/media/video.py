@@ -23,7 +23,7 @@ from shared.media.decoder import VideoDecoder
 from shared.media.encode import ColourTags, Encoding, encode_video
 from shared.media.limits import MediaLimits
 from shared.media.photo import PHOTO_MATRIX, check_frame_size, read_photo
-from shared.media.picture import SourceInfo, describe, frame_bytes, upright_planes
+from shared.media.picture import Orientation, SourceInfo, describe, frame_bytes, orientation_of, upright_planes
 from shared.media.planes import Matrix, Planes, pad_to_even, planes_to_rgb, rgb_to_planes
 
 __all__ = [
@@ -175,11 +175,12 @@ class FrameReader:
         check_frame_size(first.width, first.height, self._limits, self._field)
         self._pending = first
         self._size = (first.width, first.height)
+        self._orientation = orientation_of(first)
         self.source = describe(first, self._planes(first), decoder.aspect, decoder.rate)
 
     def _planes(self, frame: VideoFrame) -> Planes:
         with media_errors(self._field):
-            return upright_planes(frame, *self._size)
+            return upright_planes(frame, *self._size, self._orientation)
 
     @property
     def _open_decoder(self) -> VideoDecoder:
@@ -336,5 +337,5 @@ def decode_video(data: bytes, *, max_frames: int, max_pixels: int) -> list[Plane
         for frame in container.decode(stream):
             if len(frames) == max_frames:
                 raise LimitExceededError("a segment has too many frames", field="segment", limit="segment_frames")
-            frames.append(upright_planes(frame, frame.width, frame.height))
+            frames.append(upright_planes(frame, frame.width, frame.height, Orientation()))
     return frames
