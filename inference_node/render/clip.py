@@ -1,6 +1,7 @@
 """From the bytes of a crop segment to frames with landmarks, and from painted patches to bytes. For worker threads."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -19,8 +20,9 @@ from shared.media.video import decode_video
 Masks = npt.NDArray[np.float32]
 
 _THREAD = threading.local()
-_MARGIN = 1.1
-_NEUTRAL = 128
+_MARGIN = 1.06
+"""How far around a mask, whose soft border lies inside of it, the picture stays as it was painted."""
+_GREY = (128, 128, 128)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,19 +84,24 @@ def encode_patches(
     patches: Pixels, masks: Masks, times_us: tuple[int, ...], *, patch: Patch, spec: JobSpec, crf: float
 ) -> bytes:
     """Encode painted patches; what lies outside of the masks is not looked at by anybody and is made cheap."""
+    outside = [_outside(mask, patch, spec.crop_px) for mask in masks]
+    flat: tuple[int, int, int] | None = None
 
-    def painted() -> "map[Planes]":
-        return map(planes_of, patches, masks)
+    def pictures() -> Iterator[Planes]:
+        nonlocal flat
+        for rgb, unseen in zip(patches, outside, strict=True):
+            planes = rgb_to_planes(rgb, spec.matrix, full_range=spec.full_range)
+            if flat is None and not unseen.all():
+                flat = _mean_colour(planes, ~unseen)
+            yield _flattened(planes, unseen, flat or _GREY)
 
-    def planes_of(rgb: Pixels, mask: Masks) -> Planes:
-        planes = rgb_to_planes(rgb, spec.matrix, full_range=spec.full_range)
-        return _without_outside(planes, _outside(mask, patch, spec.crop_px))
-
-    first = times_us[0]
     encoding = Encoding(
-        rate=_mean_rate(times_us), crf=crf, colour=ColourTags.of(spec.matrix, full_range=spec.full_range)
+        rate=_mean_rate(times_us),
+        crf=crf,
+        colour=ColourTags.of(spec.matrix, full_range=spec.full_range),
+        b_frames=False,  # with them x264 does not give the same bytes every time
     )
-    return encode_video(painted(), [time - first for time in times_us], encoding)
+    return encode_video(pictures(), [time - times_us[0] for time in times_us], encoding)
 
 
 def _mean_rate(times_us: tuple[int, ...]) -> Fraction:
@@ -106,7 +113,7 @@ def _mean_rate(times_us: tuple[int, ...]) -> Fraction:
 
 def _outside(mask: Masks, patch: Patch, crop_px: int) -> npt.NDArray[np.bool_]:
     """Which chroma samples of a patch (bool [height / 2, width / 2]) nobody looks at."""
-    center_x, center_y, radius_x, radius_y, angle, feather = (float(value) for value in mask)
+    center_x, center_y, radius_x, radius_y, angle, _feather = (float(value) for value in mask)
     height, width = patch.height // 2, patch.width // 2
     if radius_x <= 0 or radius_y <= 0:
         return np.ones((height, width), dtype=np.bool_)
@@ -115,13 +122,20 @@ def _outside(mask: Masks, patch: Patch, crop_px: int) -> npt.NDArray[np.bool_]:
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     along = (across * cos + down * sin) / radius_x
     up = (down * cos - across * sin) / radius_y
-    return np.asarray(np.hypot(along, up) > (1 + feather) * _MARGIN)
+    return np.asarray(np.hypot(along, up) > _MARGIN)
 
 
-def _without_outside(planes: Planes, outside: npt.NDArray[np.bool_]) -> Planes:
+def _mean_colour(planes: Planes, inside: npt.NDArray[np.bool_]) -> tuple[int, int, int]:
+    """One colour for a whole segment, near the painted one: a border that is hardly there costs hardly anything."""
+    luma = planes.y[_doubled(inside)]
+    return round(float(luma.mean())), round(float(planes.u[inside].mean())), round(float(planes.v[inside].mean()))
+
+
+def _flattened(planes: Planes, unseen: npt.NDArray[np.bool_], colour: tuple[int, int, int]) -> Planes:
     y, u, v = planes.y.copy(), planes.u.copy(), planes.v.copy()
-    wide = outside.repeat(2, axis=0).repeat(2, axis=1)
-    inside = ~wide
-    y[wide] = round(float(y[inside].mean())) if inside.any() else _NEUTRAL
-    u[outside] = v[outside] = _NEUTRAL
+    y[_doubled(unseen)], u[unseen], v[unseen] = colour
     return Planes(y=y, u=u, v=v)
+
+
+def _doubled(samples: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    return samples.repeat(2, axis=0).repeat(2, axis=1)
