@@ -1,0 +1,153 @@
+"""``viseme dub``: files in, a file out, on whatever edge there is."""
+
+import asyncio
+import json
+import shlex
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.cli.display import Display, moving, on_transfer
+from shared.cli.local import running_parts
+from shared.cli.places import Places
+from shared.cli.report import report_json, waterfall
+from shared.cli.state import find_edge, locked
+from shared.errors import ConflictError, InvalidInputError, VisemeError
+from shared.sdk.client import Edge, connect
+from shared.sdk.download import check_target
+from shared.sdk.jobs import Job
+from shared.sdk.model import FitMode, Stage
+from shared.sdk.source import check_file
+
+_ANY_PORT = "127.0.0.1:0"
+_CANCEL_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DubOrder:
+    """What the user asked for."""
+
+    video: Path
+    speech: Path
+    output: Path
+    edge: str | None
+    fit: FitMode
+    keep_length: bool
+    engine: str
+    report: Path | None
+    words: tuple[str, ...]
+    """The command as it was written, to be written again."""
+    plain: bool
+
+
+def check_order(order: DubOrder) -> None:
+    """Find what is wrong before anything is started or sent.
+
+    Raises:
+        InvalidInputError: A file cannot be read, or the output not be written.
+    """
+    check_file(order.video, field="video")
+    check_file(order.speech, field="speech")
+    check_target(order.output)
+    for path, field in ((order.video, "video"), (order.speech, "speech")):
+        if order.output.exists() and order.output.samefile(path):
+            raise InvalidInputError(f"{order.output} is the {field} itself; name another file", field="output")
+    if order.report is not None:
+        try:
+            check_target(order.report)
+        except InvalidInputError as error:
+            raise InvalidInputError(error.message, field="report") from error
+
+
+async def dub(order: DubOrder, places: Places, display: Display) -> None:
+    """Do it.
+
+    Raises:
+        VisemeError: It did not work out.
+        asyncio.CancelledError: Interrupted; the job was cancelled and the user told how to go on.
+    """
+    check_order(order)
+    async with AsyncExitStack() as stack:
+        address = order.edge or await find_edge(places.state)
+        if address is None:
+            address = await stack.enter_async_context(_own_parts(places, display))
+        edge = await stack.enter_async_context(connect(address))
+        await _dub_at(edge, order, display)
+
+
+async def _dub_at(edge: Edge, order: DubOrder, display: Display) -> None:
+    job: Job | None = None
+    begun = time.monotonic()
+    try:
+        async with moving(display):
+            job = await edge.dub(
+                order.video,
+                order.speech,
+                fit=order.fit,
+                keep_length=order.keep_length,
+                engine=order.engine,
+                on_progress=on_transfer(display, Stage.UPLOAD),
+            )
+            display.job(job.status)
+            await follow(job, display)
+            await job.save(order.output, on_progress=on_transfer(display, Stage.DOWNLOAD))
+    except asyncio.CancelledError:
+        await _let_go(job, order, display)
+        raise
+    total = time.monotonic() - begun
+    report = report_json(job.result(), total_seconds=total)
+    if order.report is not None:
+        order.report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    lines = waterfall(report, untouched_frames=job.result().untouched_frames, plain=order.plain)
+    display.result(str(order.output), report, lines)
+
+
+async def follow(job: Job, display: Display) -> None:
+    """Show a job's events to its end.
+
+    Raises:
+        VisemeError: It failed or was cancelled.
+    """
+    async for event in job.events():
+        display.event(event)
+    job.result()
+
+
+async def _let_go(job: Job | None, order: DubOrder, display: Display) -> None:
+    """Cancel the job and say how to go on; a second Ctrl-C ends this as well."""
+    again = shlex.join(order.words)
+    if job is None:
+        display.note(f"Interrupted. What was uploaded need not be sent again; to go on:\n  {again}")
+        return
+    try:
+        async with asyncio.timeout(_CANCEL_SECONDS):
+            await job.cancel()
+        said = f"Interrupted; job {job.id} is cancelled."
+    except (VisemeError, TimeoutError):
+        said = f"Interrupted; job {job.id} could not be cancelled as the edge does not answer."
+    display.note(f"{said} To take it up again (what was uploaded need not be sent again):\n  {again}")
+
+
+@asynccontextmanager
+async def _own_parts(places: Places, display: Display) -> AsyncIterator[str]:
+    """Start the parts for this run alone; gives the edge's address."""
+    display.note("no edge runs on this machine: starting one for this run (`viseme up` keeps one running)")
+    async with AsyncExitStack() as stack:
+        data = places.data
+        try:
+            stack.enter_context(locked(data))
+        except ConflictError:
+            # Somebody else's run has the folder; this one takes a folder of its own.
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="viseme-", ignore_cleanup_errors=True)))
+        parts = await stack.enter_async_context(
+            running_parts(
+                data=data,
+                edge_listens={"listen": _ANY_PORT, "web": _ANY_PORT, "metrics": _ANY_PORT},
+                node_listens={"listen": _ANY_PORT, "metrics": _ANY_PORT},
+                tell=display.part,
+            )
+        )
+        yield parts.edge["rpc"]

@@ -1,0 +1,215 @@
+"""The ``viseme`` command. Imports are lazy: ``viseme --help`` must come at once."""
+
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shared.cli.exits import WORDS, ExitCode, exit_code
+from shared.cli.places import Places
+from shared.errors import VisemeError
+
+if TYPE_CHECKING:
+    from shared.cli.display import Display
+
+app = typer.Typer(
+    name="viseme",
+    help="Make the face in a video or photo speak a recording.",
+    epilog=WORDS,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+class Fit(StrEnum):
+    """When the speech is longer than the video."""
+
+    TRIM = "trim"
+    LOOP = "loop"
+    BOUNCE = "bounce"
+    HOLD = "hold"
+
+
+EdgeOption = Annotated[
+    str | None,
+    typer.Option("--edge", metavar="HOST:PORT", envvar="VISEME_EDGE", help="The edge to use; else the local one."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, no bars.")]
+OutputOption = Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="The file to write.")]
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, from `viseme jobs`.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from shared.version import version
+
+        print(f"viseme {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def dub(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video, or a photo.")],
+    audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="The speech, or a video whose sound is taken.")],
+    output: OutputOption,
+    edge: EdgeOption = None,
+    fit: Annotated[Fit, typer.Option(help="When the speech is longer than the video.")] = Fit.BOUNCE,
+    keep_length: Annotated[
+        bool, typer.Option("--keep-length", help="When the speech is shorter: keep the whole video.")
+    ] = False,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="The engine, from `viseme engines`.")] = "",
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the waterfall as JSON.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make VIDEO speak AUDIO.
+
+    Without --edge it uses the edge that runs on this machine, or starts the parts for this run and stops them after.
+    """
+
+    def run_dub(display: "Display") -> Coroutine[Any, Any, None]:
+        from shared.cli.dub import DubOrder
+        from shared.cli.dub import dub as work
+        from shared.sdk.model import FitMode
+
+        order = DubOrder(
+            video=video,
+            speech=audio,
+            output=output,
+            edge=edge,
+            fit=FitMode(fit.value),
+            keep_length=keep_length,
+            engine=engine,
+            report=report,
+            words=("viseme", *sys.argv[1:]),
+            plain=not _speaks_unicode(),
+        )
+        return work(order, _places(), display)
+
+    _run(run_dub, as_json=as_json)
+
+
+@app.command()
+def up(
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where everything is kept; else ~/.local/share/viseme.")
+    ] = None,
+    listen: Annotated[str, typer.Option(metavar="ADDR:PORT", help="The edge, for clients.")] = "127.0.0.1:50051",
+    web: Annotated[str, typer.Option(metavar="ADDR:PORT", help="The edge's page.")] = "127.0.0.1:7860",
+    metrics: Annotated[str, typer.Option(metavar="ADDR:PORT", help="The edge's /metrics.")] = "127.0.0.1:9464",
+    node_listen: Annotated[str, typer.Option(metavar="ADDR:PORT", help="The node, for the edge.")] = "127.0.0.1:50061",
+    node_metrics: Annotated[str, typer.Option(metavar="ADDR:PORT", help="The node's /metrics.")] = "127.0.0.1:9465",
+    insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond this machine without TLS.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run edge, node and Triton on this machine until Ctrl-C."""
+
+    def run_up(display: "Display") -> Coroutine[Any, Any, None]:
+        from shared.cli.up import UpOrder
+        from shared.cli.up import up as work
+        from shared.rpc.address import parse_listen
+
+        edge_listens = {"listen": listen, "web": web, "metrics": metrics}
+        node_listens = {"listen": node_listen, "metrics": node_metrics}
+        for name, address in (*edge_listens.items(), *((f"node-{k}", v) for k, v in node_listens.items())):
+            parse_listen(address, field=name, insecure=insecure)
+        order = UpOrder(
+            data=(data or _places().data).resolve(),
+            edge_listens=edge_listens,
+            node_listens=node_listens,
+            flags=("--insecure",) if insecure else (),
+        )
+        return work(order, _places().state, display)
+
+    _run(run_up, as_json=as_json, stop_is_fine=True)
+
+
+@app.command()
+def jobs(
+    edge: EdgeOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List jobs."""
+    from shared.cli import jobs as work
+
+    _run(lambda _display: work.list_jobs(edge, _places(), limit=limit, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def watch(job: JobArgument, edge: EdgeOption = None, as_json: JsonOption = False) -> None:
+    """Follow a job to its end."""
+    from shared.cli import jobs as work
+
+    _run(lambda display: work.watch(edge, _places(), job, display, ascii_only=not _speaks_unicode()), as_json=as_json)
+
+
+@app.command()
+def cancel(job: JobArgument, edge: EdgeOption = None, as_json: JsonOption = False) -> None:
+    """Stop a job."""
+    from shared.cli import jobs as work
+
+    _run(lambda _display: work.cancel(edge, _places(), job, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def download(job: JobArgument, output: OutputOption, edge: EdgeOption = None, as_json: JsonOption = False) -> None:
+    """Save a job's result, waiting for it if need be; takes up a download that broke."""
+    from shared.cli import jobs as work
+
+    _run(lambda display: work.download(edge, _places(), job, output, display), as_json=as_json)
+
+
+@app.command()
+def engines(edge: EdgeOption = None, as_json: JsonOption = False) -> None:
+    """List what can render."""
+    from shared.cli import jobs as work
+
+    _run(lambda _display: work.engines(edge, _places(), as_json=as_json), as_json=as_json)
+
+
+def run() -> None:
+    """The entry point."""
+    # gRPC's own log lines are for its developers; set before it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    app(prog_name="viseme")
+
+
+def _run(work: Callable[["Display"], Coroutine[Any, Any, None]], *, as_json: bool, stop_is_fine: bool = False) -> None:
+    from shared.cli.display import choose_display, show_error
+    from shared.cli.interrupt import Interrupted, run_interruptible
+
+    try:
+        run_interruptible(lambda: work(choose_display(as_json=as_json)))
+    except VisemeError as error:
+        code = exit_code(error)
+        show_error(error, code, as_json=as_json)
+        raise typer.Exit(code) from None
+    except Interrupted as stop:
+        raise typer.Exit(ExitCode.OK if stop_is_fine else stop.code) from None
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing more can be told to anybody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(ExitCode.FAILED) from None
+
+
+def _places() -> Places:
+    return Places.of(os.environ)
+
+
+def _speaks_unicode() -> bool:
+    return (sys.stderr.encoding or "").lower().replace("-", "").startswith("utf8")

@@ -1,0 +1,90 @@
+"""How ``viseme dub`` finds what ``viseme up`` started: a small file, checked by asking the edge itself."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from shared.errors import ConflictError, InvalidInputError
+from shared.rpc.address import Address, parse_address
+from shared.rpc.channel import open_channel
+
+DEFAULT_EDGE = "127.0.0.1:50051"
+_SERVICE = "viseme.gateway.v1.JobService"
+_CHECK_SECONDS = 1.0
+
+
+@contextmanager
+def stated(folder: Path, addresses: Mapping[str, str]) -> Iterator[None]:
+    """Say inside the block that parts run here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "up.json"
+    fresh = folder / f"up.{os.getpid()}.json"
+    fresh.write_text(json.dumps({"pid": os.getpid(), "addresses": dict(addresses)}), encoding="utf-8")
+    fresh.replace(file)
+    try:
+        yield
+    finally:
+        # A second `viseme up` may have replaced it.
+        if _read(file).get("pid") == os.getpid():
+            file.unlink(missing_ok=True)
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+async def find_edge(folder: Path) -> str | None:
+    """The address of an edge that runs on this machine and answers; None where there is none."""
+    addresses = _read(folder / "up.json").get("addresses")
+    stated_edge = addresses.get("rpc") if isinstance(addresses, dict) else None
+    for text in dict.fromkeys((stated_edge, DEFAULT_EDGE)):
+        if not isinstance(text, str):
+            continue
+        with contextlib.suppress(InvalidInputError):
+            if await _answers(parse_address(text, field="edge")):
+                return text
+    return None
+
+
+async def _answers(address: Address) -> bool:
+    async with open_channel(address) as channel:
+        request = health_pb2.HealthCheckRequest(service=_SERVICE)
+        try:
+            answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=_CHECK_SECONDS)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+@contextmanager
+def locked(data: Path) -> Iterator[None]:
+    """Hold a data folder alone inside the block.
+
+    Raises:
+        ConflictError: Another process holds it.
+        InvalidInputError: It cannot be made or written.
+    """
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(data / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise InvalidInputError(f"{data} cannot be used: {error.strerror}", field="data") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConflictError(f"another viseme on this machine uses {data}", field="data") from None
+        yield
+    finally:
+        os.close(descriptor)
