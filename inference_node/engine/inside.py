@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from inference_node.engine.face_axes import FRONTAL_EYES, FaceAxes, Floats
+from inference_node.engine.lip_edges import beyond_inner_line
 from inference_node.engine.lips import smoothstep
 from inference_node.engine.port import Pixels
-from inference_node.engine.rig import LOWER_INNER, UPPER_INNER
+from inference_node.engine.rig import LOWER_INNER, LOWER_OUTER, UPPER_INNER, UPPER_OUTER
 
 SIDE = 0.5
 """The picture reaches this far to both sides of the middle, in distances of the eyes' outer corners."""
@@ -21,6 +22,7 @@ WIDTH_PX = 144
 HEIGHT_PX = 88
 
 _TONE_POINTS = (0, 37, 267, 17, 84, 314, 18, 200, 164, 206, 426, 205, 425, 57, 287, 212, 432)
+_LOWER_MIDDLE = 16  # of the outline: point 14
 _DARK = np.array([46.0, 20.0, 20.0])
 _TONGUE = np.array([128.0, 66.0, 66.0])
 _IVORY = np.array([208.0, 184.0, 166.0])
@@ -64,11 +66,11 @@ def remembered(crop: Pixels, landmarks: npt.NDArray[np.floating], axes: FaceAxes
     picture = cv2.warpAffine(
         crop, matrix, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
-    outline = np.concatenate([landmarks[list(UPPER_INNER)], landmarks[list(LOWER_INNER[::-1])]])
+    outline = _outline(crop, landmarks)
     tone = skin_tone(crop, landmarks)
     aperture = float(axes.aperture[0])
     jaw = float(smoothstep(0.07, 0.11, np.array(aperture)))
-    lower = (np.linalg.inv(axes.basis()[0]) @ (landmarks[14] - origin))[1] / axes.height[0]
+    lower = (np.linalg.inv(axes.basis()[0]) @ (outline[_LOWER_MIDDLE] - origin))[1] / axes.height[0]
     return Inside(
         picture=_spread(picture, _polygon((outline - start) @ np.linalg.inv(to_crop).T), _cavity(tone), jaw),
         tone=tone,
@@ -77,6 +79,17 @@ def remembered(crop: Pixels, landmarks: npt.NDArray[np.floating], axes: FaceAxes
         lower=float(lower) - _WITHIN,
         made_up=False,
     )
+
+
+def _outline(crop: Pixels, landmarks: npt.NDArray[np.floating]) -> Floats:
+    lines = []
+    for inner, outer, share in zip(
+        (UPPER_INNER, LOWER_INNER), (UPPER_OUTER, LOWER_OUTER), beyond_inner_line(crop, landmarks), strict=True
+    ):
+        line = landmarks[list(inner)].astype(np.float64)
+        line[1:-1] += share[:, None] * (landmarks[list(outer[1:-1])] - line[1:-1])
+        lines.append(line)
+    return np.concatenate([lines[0], lines[1][::-1]])
 
 
 def _polygon(outline: Floats) -> npt.NDArray[np.uint8]:
@@ -90,8 +103,9 @@ def _spread(picture: Pixels, mask: npt.NDArray[np.uint8], cavity: Floats, jaw: f
 
     Lips come to lie elsewhere than in the frame that this was cut from, and must never show in it.
     """
-    known = mask > 127
-    columns = np.flatnonzero(known.sum(axis=0) >= 3)
+    known = (mask > 127) & ~_cheek(picture, mask)
+    tall = known.sum(axis=0)
+    columns = np.flatnonzero(tall >= max(3, 0.35 * int(tall.max())))
     spread, share = picture.astype(np.float32), np.zeros(mask.shape, dtype=np.float32)
     for column in columns:
         rows = np.flatnonzero(known[:, column])
@@ -104,6 +118,20 @@ def _spread(picture: Pixels, mask: npt.NDArray[np.uint8], cavity: Floats, jaw: f
     spread[outer] = cv2.GaussianBlur(spread, (0, 0), 1.5)[outer]
     share = cv2.GaussianBlur(share, (0, 0), 1.3)[..., None]
     return np.asarray(np.clip(np.rint(spread * share + cavity * (1.0 - share)), 0, 255), dtype=np.uint8)
+
+
+def _cheek(picture: Pixels, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Pixels at the sides as red and light as the lips: corners of the mouth that the outline let in."""
+    columns = np.flatnonzero(mask.max(axis=0))
+    around = cv2.dilate(mask, np.ones((9, 9), dtype=np.uint8)) > mask
+    if len(columns) == 0 or not around.any():
+        return np.zeros(mask.shape, dtype=np.bool_)
+    light = picture.astype(np.float64).sum(axis=2) + 1.0
+    red = (picture[..., 0].astype(np.float64) - picture[..., 1]) / light
+    like_lips = (light > 0.55 * np.median(light[around])) & (red > 0.7 * np.median(red[around]))
+    middle, half = (columns[0] + columns[-1]) / 2.0, (columns[-1] - columns[0]) / 2.0
+    aside = np.abs(np.arange(WIDTH_PX) - middle) > 0.5 * half
+    return np.asarray(like_lips & aside)
 
 
 def _cavity(tone: Floats) -> Floats:
@@ -134,12 +162,12 @@ def made_up(tone: Floats) -> Inside:
     middle = (bounds[tooth] + bounds[tooth + 1]) / 2.0
     half = (bounds[tooth + 1] - bounds[tooth]) / 2.0
     across = np.clip((beside - middle) / half, -1.0, 1.0)
-    edge = lengths[tooth] - 0.004 * across**4
+    edge = lengths[tooth] - 0.003 * across**4
     teeth = (1.0 - smoothstep(-0.005, 0.003, down - edge)) * (1.0 - smoothstep(0.085, 0.128, beside))
-    shade = (0.86 - 2.6 * beside**1.3) * (1.0 - 0.12 * np.abs(across) ** 6)
+    shade = (0.86 - 2.6 * beside**1.3) * (1.0 - 0.08 * np.abs(across) ** 6)
     shade = shade * (0.86 + 0.14 * smoothstep(-0.02, 0.02, down))
     picture += teeth[..., None] * (_IVORY * light * shade[..., None] - picture)
-    picture = cv2.GaussianBlur(picture, (0, 0), 0.9)
+    picture = cv2.GaussianBlur(picture, (0, 0), 1.1)
     return Inside(
         picture=np.clip(np.rint(picture), 0, 255).astype(np.uint8),
         tone=tone,

@@ -33,9 +33,11 @@ _UPPER_OUTER, _UPPER_INNER, _LOWER_INNER, _LOWER_OUTER = map(
 _ARCH = np.sqrt(1.0 - np.linspace(-1.0, 1.0, 11) ** 2)
 
 _WIDEST_ASKED = 0.17
+_GAIN = 1.08  # FaceMesh sees a little less of an opening than was made
 _CLOSED_EACH = 0.0045  # FaceMesh puts the inner lines of closed lips so far into each lip
 _INSET = 0.007  # where lips are open, stay so far inside them: no rim of teeth comes along
 _INSET_PARTED = 0.003
+_PARTED = 0.012  # from here on what lies beyond the inner line is believed to be teeth or dark
 _WIDTH_FOLLOWED = 0.85  # the rest of the frame's own width stays: it may be a smile
 _ROUND_NARROWS = 0.06
 _ROUND_THICKENS = 0.12
@@ -85,15 +87,20 @@ def smoothstep(low: float, high: float, value: Floats) -> Floats:
 
 
 def move_lips(
-    landmarks: npt.NDArray[np.floating], axes: FaceAxes, shapes: npt.NDArray[np.floating], rest_width: float
+    landmarks: npt.NDArray[np.floating],
+    axes: FaceAxes,
+    shapes: npt.NDArray[np.floating],
+    rest_width: float,
+    beyond: Floats,
 ) -> LipMove:
     """Move the lips of frames (FaceMesh points [N, 468, 2]) to the asked shapes [N, 4].
 
-    ``rest_width`` is the person's ``FaceAxes.width`` at rest. The frame's own aperture is taken away first: an open mouth
+    ``rest_width`` is the person's ``FaceAxes.width`` at rest; ``beyond`` [N, 2, 9] is the share of each lip that is none
+    (``lip_edges.beyond_inner_line``). The frame's own aperture is taken away first: an open mouth
     closes when that is asked.
     """
     asked = shapes.astype(np.float64)
-    opening = np.clip(asked[:, Shape.APERTURE], 0.0, _WIDEST_ASKED)
+    opening = np.clip(_GAIN * asked[:, Shape.APERTURE], 0.0, _WIDEST_ASKED)
     opening = opening * (1.0 + CHIN_PER_APERTURE * opening)
     rounding = np.clip(asked[:, Shape.ROUNDING], 0.0, 1.0)[:, None]
     press = np.clip(asked[:, Shape.PRESS], 0.0, 1.0)[:, None]
@@ -110,14 +117,15 @@ def move_lips(
     line = target[:, _UPPER_INNER[5]].copy()
     target += _opening(opening, rounding)
     inset = _inset(points, openness(axes.aperture), openness(opening))[:, None]
-    for outer, inner in ((_UPPER_OUTER, _UPPER_INNER), (_LOWER_OUTER, _LOWER_INNER)):
+    none = beyond * smoothstep(0.0, _PARTED, axes.aperture)[:, None, None]
+    for side, (outer, inner) in enumerate(((_UPPER_OUTER, _UPPER_INNER), (_LOWER_OUTER, _LOWER_INNER))):
         gathered = np.clip(_GATHERS * (axes.aperture - opening), -0.1, 0.2)[:, None]
         thicker = 1.0 + _ROUND_THICKENS * rounding - _PRESS_THINS * press + gathered
         body = target[:, outer[1:-1], 1] - target[:, inner[1:-1], 1]
         target[:, outer[1:-1], 1] = target[:, inner[1:-1], 1] + body * thicker
         inwards = inset * _taper(len(inner) - 2)
         lip = points[:, outer[1:-1], 1] - points[:, inner[1:-1], 1]
-        source[:, inner[1:-1], 1] += np.sign(lip) * inwards + _PRESS_HIDES * press * lip
+        source[:, inner[1:-1], 1] += np.sign(lip) * inwards + (_PRESS_HIDES * press + none[:, side]) * lip
     return LipMove(
         source=_apply(frame, source) + centre[:, None],
         target=_apply(frame, target) + centre[:, None],

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import cast
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from inference_node.engine.face_axes import FaceAxes
 from inference_node.engine.field import GRID_STEP, KNOTS, REACH, MouthPlan, plan_mouths
 from inference_node.engine.inside import HEIGHT_PX, WIDTH_PX, Inside, made_up, remembered, skin_tone
+from inference_node.engine.lip_edges import beyond_inner_line
 from inference_node.engine.lips import LipMove, jaw_drop, move_lips, openness, smoothstep
 from inference_node.engine.port import EngineCard, FaceFrames, Memory, Patch, RenderedFrames, Tensors
 from inference_node.speech.mouth import MouthTrack
@@ -96,7 +98,7 @@ def _learn(frames: FaceFrames) -> WarpMemory:
     if axes.aperture[best] < _OPEN_ENOUGH:
         return WarpMemory(inside=made_up(skin_tone(crop, points[0])), rest_width=rest_width)
     axes = FaceAxes.of(points)
-    origin = move_lips(points, axes, np.zeros((1, 4)), rest_width).origin
+    origin = move_lips(points, axes, np.zeros((1, 4)), rest_width, np.zeros((1, 2, 9))).origin
     return WarpMemory(inside=remembered(crop, points[0], axes, origin[0]), rest_width=rest_width)
 
 
@@ -104,7 +106,19 @@ def _worth(frames: FaceFrames, axes: FaceAxes) -> npt.NDArray[np.float64]:
     """How well each frame shows the inside of the mouth: open, not turned away, not blurred."""
     openings = np.minimum(axes.aperture, _WIDE_ENOUGH) / _WIDE_ENOUGH
     facing = smoothstep(0.6, 1.0, axes.turned())
-    return np.asarray(openings * (0.5 + 0.5 * facing))
+    detail = np.array([_detail(crop, points) for crop, points in zip(frames.crops, frames.landmarks, strict=True)])
+    sharp = np.clip(detail / max(float(np.quantile(detail, 0.9)), 1e-6), 0.0, 1.0)
+    return np.asarray(openings * (0.5 + 0.5 * facing) * (0.7 + 0.3 * sharp))
+
+
+def _detail(crop: npt.NDArray[np.uint8], points: npt.NDArray[np.float32]) -> float:
+    """Sharpness of the lower face: mean square of what a small blur takes away."""
+    left, top = np.clip(points.min(axis=0).astype(int), 0, None)
+    right, bottom = points.max(axis=0).astype(int)
+    area = crop[(top + bottom) // 2 : bottom, left:right, 1]
+    if area.size == 0:
+        return 0.0
+    return float(np.square(area.astype(np.float32) - cv2.GaussianBlur(area, (0, 0), 1.0)).mean())
 
 
 def _prepare(
@@ -114,7 +128,8 @@ def _prepare(
     memory: WarpMemory,
 ) -> tuple[dict[str, npt.NDArray[np.generic]], npt.NDArray[np.float32]]:
     axes = FaceAxes.of(landmarks)
-    move = move_lips(landmarks, axes, shapes, memory.rest_width)
+    beyond = np.stack([beyond_inner_line(crop, points) for crop, points in zip(crops, landmarks, strict=True)])
+    move = move_lips(landmarks, axes, shapes, memory.rest_width, beyond)
     plan: MouthPlan = plan_mouths(move, axes, PATCH, crops.shape[1])
     area = crops[:, PATCH.y : PATCH.y + PATCH.height, PATCH.x : PATCH.x + PATCH.width]
     inputs: dict[str, npt.NDArray[np.generic]] = {
@@ -141,5 +156,5 @@ def _tones(
     apart = smoothstep(0.015, 0.06, move.aperture)
     drop = inside.jaw * apart * (inside.lower - jaw_drop(move.aperture))
     stretch = REACH * axes.height / axes.eyes
-    crease = 0.3 * openness(axes.aperture) * (1.0 - openness(move.aperture))
+    crease = 0.24 * openness(axes.aperture) * (1.0 - openness(move.aperture))
     return np.concatenate([gains, np.stack([drop, stretch, crease], axis=1)], axis=1).astype(np.float32)

@@ -101,7 +101,9 @@ class WarpNetwork(nn.Module):
         grid = torch.cat([along * numbers[:, 4:5] / SIDE, (place - TOP) * (2.0 / (BOTTOM - TOP)) - 1.0], dim=1)
         picture = self._sample(inside.permute(0, 3, 1, 2).float(), grid) * numbers[:, :3]
         shadow = 1.0 - 0.4 * torch.exp((upper - depth).clamp(max=0.0) / 0.012)
-        return picture * shadow * (0.5 + 0.5 * _smooth(gap / 0.05))
+        # In a narrow gap little light falls in, and what does has been red skin before.
+        shade = 1.0 - (1.0 - _smooth(gap / 0.055)) * torch.tensor([0.42, 0.56, 0.56]).reshape(1, 3, 1, 1)
+        return picture * shadow * shade
 
 
 def export(target: Path) -> None:
