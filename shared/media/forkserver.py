@@ -1,10 +1,11 @@
 """The process that sandboxed children are forked from.
 
 It has the media libraries loaded and no threads, so a child is there within milliseconds and never shares the state of
-a process that runs grpc. The parent hands it one end of a socket pair for every child; it answers through that very
-socket with a pidfd, by which the parent can wait for and kill a process that is not its own child. When the parent
-goes, however it goes, the control socket closes and every child is killed. (multiprocessing's fork server would import
-the parent's main module, servers and all, into every child.)
+a process that runs grpc. The parent hands it two sockets for every child, one for each direction (so that what a
+child said last can be read although it no longer listens); it answers through the second with a pidfd, by which the
+parent can wait for and kill a process that is not its own child. When the parent goes, however it goes, the control
+socket closes and every child is killed. (multiprocessing's fork server would import the parent's main module, servers
+and all, into every child.)
 """
 
 import contextlib
@@ -91,41 +92,42 @@ def _serve(control: socket.socket) -> None:
                 living.discard(fd)
                 os.close(fd)
                 continue
-            data, fds, _, _ = socket.recv_fds(control, 1, 1)
+            data, fds, _, _ = socket.recv_fds(control, 1, 2)
             if not data:
                 for pidfd in living:
                     with contextlib.suppress(ProcessLookupError):
                         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 return
-            pidfd = _fork(control, living, fds[0])
+            pidfd = _fork(control, living, fds[0], fds[1])
             living.add(pidfd)
             poller.register(pidfd, select.POLLIN)
 
 
-def _fork(control: socket.socket, living: set[int], channel_fd: int) -> int:
-    """Fork a child on a channel; returns its pidfd, which the parent has by then, too."""
+def _fork(control: socket.socket, living: set[int], incoming_fd: int, outgoing_fd: int) -> int:
+    """Fork a child with its two sockets; returns its pidfd, which the parent has by then, too."""
     pid = os.fork()
     if pid == 0:
         control.close()
         for pidfd in living:
             os.close(pidfd)
-        _child(channel_fd)
+        _child(incoming_fd, outgoing_fd)
     pidfd = os.pidfd_open(pid)
-    with socket.socket(fileno=channel_fd) as channel:
+    os.close(incoming_fd)
+    with socket.socket(fileno=outgoing_fd) as outgoing:
         try:
-            socket.send_fds(channel, [b"p"], [pidfd])
+            socket.send_fds(outgoing, [b"p"], [pidfd])
         except OSError:  # the parent has gone away again
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     return pidfd
 
 
-def _child(channel_fd: int) -> None:
+def _child(incoming_fd: int, outgoing_fd: int) -> None:
     """Run one task and exit without going back into the server."""
     status = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        with socket.socket(fileno=channel_fd) as connection:
-            _run(Channel(connection))
+        with socket.socket(fileno=incoming_fd) as incoming, socket.socket(fileno=outgoing_fd) as outgoing:
+            _run(Channel(incoming, outgoing))
         status = 0
     except (OSError, WireError):  # the parent no longer listens
         status = 2
@@ -144,39 +146,39 @@ def _run(channel: Channel) -> None:
     confine(ChildLimits(**first.header["limits"]))
     try:
         task(channel, arguments)
-    except VisemeError as error:
-        channel.fail(_describe(error))
-    except MemoryError:
-        channel.fail(_describe(InvalidMediaError(TOO_MUCH, field=str(arguments.get("field", "")))))
-    except OSError as error:
-        channel.fail(_describe_os_error(error))
     except Exception as error:  # noqa: BLE001 the boundary of a process: the parent must hear of every fault
-        channel.fail(_describe_fault(error))
+        channel.fail(_described(error, str(arguments.get("field", ""))))
     else:
         channel.finish()
 
 
-def _describe(error: VisemeError, details: str = "") -> dict[str, Any]:
+def _described(error: Exception, field: str) -> dict[str, Any]:
+    """What the parent is told of an error; faults of ours come with their traceback, for its log."""
+    known, details = _known(error, field), ""
+    if known is None:
+        known = InternalError("a media task failed; the log has the details")
+        details = "".join(traceback.format_exception(error))
     return {
-        "reason": error.reason,
-        "message": error.message,
-        "field": error.field,
-        "limit": error.limit,
+        "reason": known.reason,
+        "message": known.message,
+        "field": known.field,
+        "limit": known.limit,
         "details": details,
     }
 
 
-def _describe_os_error(error: OSError) -> dict[str, Any]:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return _describe(DiskFullError("the disk of the edge has no room left for the job's files"))
-    if error.errno == errno.EFBIG:
-        return _describe(LimitExceededError("a file of the job grew beyond its limit", limit="file_bytes"))
-    return _describe_fault(error)
-
-
-def _describe_fault(error: BaseException) -> dict[str, Any]:
-    details = "".join(traceback.format_exception(error))
-    return _describe(InternalError("a media task failed; the log has the details"), details)
+def _known(error: Exception, field: str) -> VisemeError | None:
+    """The error of our own tree that another one stands for; libav's carry an errno, too, and are no OSErrors."""
+    if isinstance(error, VisemeError):
+        return error
+    if isinstance(error, MemoryError):
+        return InvalidMediaError(TOO_MUCH, field=field)
+    code = getattr(error, "errno", None)
+    if code in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFullError("the disk of the edge has no room left for the job's files")
+    if code == errno.EFBIG:
+        return LimitExceededError("a file of the job grew beyond what a media task may write", limit="file_bytes")
+    return None
 
 
 if __name__ == "__main__":

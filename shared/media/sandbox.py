@@ -155,8 +155,10 @@ class Sandbox:
             limits: What the child may take.
         """
         async with contextlib.AsyncExitStack() as stack:
-            connection = await self._fork(stack)
-            reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_STREAM_BYTES)
+            incoming, outgoing = await self._fork(stack)
+            reader, unused = await asyncio.open_unix_connection(sock=incoming, limit=_STREAM_BYTES)
+            stack.callback(unused.transport.abort)
+            _, writer = await asyncio.open_unix_connection(sock=outgoing, limit=_STREAM_BYTES)
             stack.callback(writer.transport.abort)
             child = Child(reader, writer, str(arguments.get("field", "")))
             name = f"{task.__module__}:{task.__qualname__}"
@@ -180,22 +182,24 @@ class Sandbox:
             raise InternalError("a media task gave no answer")
         return message
 
-    async def _fork(self, stack: contextlib.AsyncExitStack) -> socket.socket:
-        """Have a child forked; returns the parent's end of its channel."""
-        ours, theirs = socket.socketpair()
-        stack.callback(ours.close)
-        with theirs:
+    async def _fork(self, stack: contextlib.AsyncExitStack) -> tuple[socket.socket, socket.socket]:
+        """Have a child forked; returns the parent's ends of what comes from it and what goes to it."""
+        incoming, its_outgoing = socket.socketpair()
+        outgoing, its_incoming = socket.socketpair()
+        for ours in (incoming, outgoing):
             ours.setblocking(False)
+            stack.callback(ours.close)
+        with its_incoming, its_outgoing:
             try:
-                socket.send_fds(self._running(), [b"f"], [theirs.fileno()])
+                socket.send_fds(self._running(), [b"f"], [its_incoming.fileno(), its_outgoing.fileno()])
             except BlockingIOError:
                 raise ResourceExhaustedError("too many media tasks are being started", retry_after_s=1) from None
-        await _readable(ours.fileno())
-        data, fds, _, _ = socket.recv_fds(ours, 1, 1)
+        await _readable(incoming.fileno())
+        data, fds, _, _ = socket.recv_fds(incoming, 1, 1)
         if not data or not fds:
             raise InternalError("the process that media tasks come from has ended")
         stack.push_async_callback(_end, fds[0])
-        return ours
+        return incoming, outgoing
 
     def _running(self) -> socket.socket:
         """The control socket of a fork server that lives."""

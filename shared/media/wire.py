@@ -1,4 +1,4 @@
-"""How a sandboxed child and its parent speak: frames of a JSON header and raw bytes over a socket pair.
+"""How a sandboxed child and its parent speak: frames of a JSON header and raw bytes over two socket pairs.
 
 Nothing that a child sends is ever unpickled: a child that a file has taken over can lie, but run nothing in its parent.
 """
@@ -70,8 +70,9 @@ def unpack_header(text: bytes) -> dict[str, Any]:
 class Channel:
     """The child's end: blocking, so that a parent that does not read holds its child up."""
 
-    def __init__(self, connection: socket) -> None:
-        self._connection = connection
+    def __init__(self, incoming: socket, outgoing: socket) -> None:
+        self._incoming = incoming
+        self._outgoing = outgoing
 
     def send(self, header: dict[str, Any], payload: bytes | memoryview = b"") -> None:
         """Send one message; returns once the kernel has it."""
@@ -97,15 +98,15 @@ class Channel:
         self._send(FrameKind.ERROR, header, b"")
 
     def _send(self, kind: FrameKind, header: dict[str, Any], payload: bytes | memoryview) -> None:
-        self._connection.sendall(pack(kind, header, len(payload)))
+        self._outgoing.sendall(pack(kind, header, len(payload)))
         if payload:
-            self._connection.sendall(payload)
+            self._outgoing.sendall(payload)
 
     def _read(self, size: int) -> bytes | None:
         data = bytearray(size)
         view, got = memoryview(data), 0
         while got < size:
-            count = self._connection.recv_into(view[got:])
+            count = self._incoming.recv_into(view[got:])
             if count == 0:
                 return None
             got += count
