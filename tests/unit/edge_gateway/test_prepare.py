@@ -164,3 +164,10 @@ def test_of_many_searches_some_times_are_kept_and_all_are_counted() -> None:
     assert looked.times_s[0] == 0.0
     assert looked.times_s[-1] > 250
     assert looked.summary() == "looked at 3000 frames between 0.0 s and 299.9 s"
+
+
+def test_a_tiny_face_in_a_real_clip_is_followed_through_every_frame(shared_media: Path) -> None:
+    (path,) = shared_media.glob("v13_*")
+    told = prepared(path)
+
+    assert told.messages[-1].header["face_frames"] == told.messages[-1].header["frames"] == 103

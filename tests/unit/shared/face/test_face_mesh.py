@@ -1,7 +1,12 @@
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
 from shared.face.mesh import FaceMesh, Roi, cut_square, face_height, roi_from_points
+
+PORTRAIT = Path(__file__).resolve().parents[4] / "deploy" / "demo" / "portrait.jpg"
 
 
 def ramp(height: int, width: int) -> np.ndarray:
@@ -59,3 +64,21 @@ def test_a_picture_without_a_face_scores_low() -> None:
 
     assert mesh.points.shape == (468, 3)
     assert mesh.score < 0.5
+
+
+@pytest.mark.parametrize("lean", [-0.7, -0.3, 0.0, 0.3, 0.7])
+def test_the_points_on_a_crop_turn_with_the_face(lean: float) -> None:
+    portrait, mesh = cv2.imread(str(PORTRAIT))[..., ::-1], FaceMesh()
+    upright = mesh.landmarks(portrait, Roi(x=226.0, y=118.0, side=180.0)).points
+    roi = roi_from_points(upright)
+    crops = [
+        np.rint(cut_square(portrait, Roi(x=roi.x, y=roi.y, side=180.0, angle=angle), 320) * 255).astype(np.uint8)
+        for angle in (0.0, -lean)
+    ]
+
+    straight, leaning = (mesh.crop_landmarks(crop) for crop in crops)
+
+    turn = np.array([[np.cos(lean), -np.sin(lean)], [np.sin(lean), np.cos(lean)]])
+    expected = (straight.points[:, :2] - 160) @ turn.T + 160
+    assert min(straight.score, leaning.score) > 0.9
+    assert np.linalg.norm(leaning.points[:, :2] - expected, axis=1).mean() < 4
