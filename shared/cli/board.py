@@ -101,8 +101,12 @@ class Board:
 
     def progressed(self, event: Progress) -> Track:
         """Note an event."""
-        track = self._track(event.stage, in_bytes=False)
-        track.update(self._clock(), done=event.done_frames, total=event.total_frames)
+        moves_bytes = event.done_bytes > 0 and not event.done_frames
+        track = self._track(event.stage, in_bytes=moves_bytes)
+        if track.in_bytes:
+            track.update(self._clock(), done=event.done_bytes, total=0)
+        else:
+            track.update(self._clock(), done=event.done_frames, total=event.total_frames)
         return track
 
     def line(self) -> str:

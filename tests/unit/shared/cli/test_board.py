@@ -1,5 +1,6 @@
 """Rates, time left and the waterfall."""
 
+import dataclasses
 from datetime import UTC, datetime
 
 import pytest
@@ -44,6 +45,11 @@ def test_files_are_one_stage() -> None:
 def test_an_unknown_total_is_left_out() -> None:
     board = Board(clock=lambda: 0.0)
     assert board.progressed(event(Stage.PREPARE, 7, 0)).line() == "prepare 7 frames"
+
+
+def test_stages_that_move_bytes_are_told_in_bytes() -> None:
+    sent = dataclasses.replace(event(Stage.SEND, 0, 0), done_bytes=3 << 19)
+    assert Board(clock=lambda: 0.0).progressed(sent).line() == "send 1.5 MiB"
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.4, "0 s"), (59, "59 s"), (65, "1:05"), (3605, "1:00:05")])
