@@ -14,6 +14,7 @@ from shared.errors import InvalidMediaError
 from shared.media.limits import MediaLimits
 
 _HEAD_BYTES = 64 << 10
+_BLOCKS = 1 << 16
 _STREAMS = 16
 """Streams whose decoders are told the limit before they are probed."""
 
@@ -147,6 +148,11 @@ def media_errors(field: str) -> Iterator[None]:
         raise InvalidMediaError(f"the file cannot be decoded ({reason})", field=field) from error
 
 
+def decoder_pixels(limits: MediaLimits) -> int:
+    """The most pixels that a decoder may make of a frame: some more than are shown, since codecs work in blocks."""
+    return limits.frame_pixels * 9 // 8 + _BLOCKS
+
+
 @contextlib.contextmanager
 def open_container(path: Path, kind: Container, limits: MediaLimits, field: str) -> Iterator[InputContainer]:
     """Open a video or sound file for demuxing.
@@ -154,7 +160,7 @@ def open_container(path: Path, kind: Container, limits: MediaLimits, field: str)
     Raises:
         InvalidMediaError: it is not what its first bytes say.
     """
-    refuse = {"max_pixels": str(limits.frame_pixels)}
+    refuse = {"max_pixels": str(decoder_pixels(limits))}
     # Dicts, whatever PyAV's stub says. A demuxer that finds its streams only while it reads takes none for them.
     per_stream: Any = [] if kind in {Container.FLV, Container.AAC, Container.MP3} else [refuse] * _STREAMS
     with contextlib.ExitStack() as stack:

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from shared.errors import InvalidMediaError
-from shared.media.container import Container, media_errors, open_container
+from shared.media.container import Container, decoder_pixels, media_errors, open_container
 from shared.media.limits import MediaLimits
 from shared.media.photo import check_frame_size
 from shared.media.picture import to_microseconds
@@ -112,7 +112,7 @@ class VideoDecoder:
             if context is None:
                 raise InvalidMediaError("the pictures are in a codec that viseme does not read", field=self._field)
             check_frame_size(context.width, context.height, self._limits, self._field)
-            context.options = {"max_pixels": str(self._limits.frame_pixels)}
+            context.options = {"max_pixels": str(decoder_pixels(self._limits))}
             stream.thread_count = _THREADS
             # AVI tells no times of display; those of decoding rise with it as long as frames come singly.
             stream.thread_type = "SLICE" if self._kind is Container.AVI else "AUTO"

@@ -72,8 +72,10 @@ class SourceTimes:
     """
 
     def __init__(self, times_us: list[int] | None = None, end_us: int | None = None) -> None:
-        self._times = list(times_us or ())
+        self._times: list[int] = []
         self._end_us: int | None = None
+        for time_us in times_us or ():
+            self.add(time_us)
         if end_us is not None:
             self.finish(end_us)
 
