@@ -90,20 +90,15 @@ def check_spec(spec: JobSpec, limits: StreamLimits) -> None:
     """Refuse a spec that contradicts itself or a limit."""
     _check_digest(spec.speech_digest, field="speech_digest")
     _check(spec.speech_bytes, limits.max_speech_bytes, field="speech", limit="max_speech_bytes")
-    if not spec.total_segments >= 1:
-        raise InvalidInputError("A job has at least one segment.", field="total_segments")
 
 
-def check_order(order: Order, spec: JobSpec, limits: StreamLimits) -> None:
+def check_order(order: Order, limits: StreamLimits) -> None:
     """Refuse an order that contradicts itself or a limit."""
     count = len(order.source_frames)
     _check(count, limits.max_segment_frames, field="order.source_frames", limit="max_segment_frames")
     if len(order.times_us) != count or len(order.has_face) != count:
         raise InvalidInputError(f"The order has {count} frames but not as many times or faces.", field="order.times_us")
-    if order.segment_index >= spec.total_segments:
-        raise InvalidInputError(
-            f"Segment {order.segment_index} is ordered of {spec.total_segments}.", field="order.segment_index"
-        )
+    _check(order.segment_index, limits.max_segments, field="order.segment_index", limit="max_segments", least=0)
     if any(later <= earlier for earlier, later in zip(order.times_us, order.times_us[1:], strict=False)):
         raise InvalidInputError("The frames' times do not rise.", field="order.times_us")
 

@@ -11,6 +11,7 @@ class StreamLimits:
     max_crop_bytes: int = 16 << 20
     max_crop_segments: int = 4096
     max_parked_orders: int = 2048
+    max_segments: int = 100_000
     max_segment_frames: int = 300
     max_context_frames: int = 8
     max_open_crops: int = 8

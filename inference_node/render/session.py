@@ -197,7 +197,7 @@ class Session:
             self._asked.discard(offer.crop_index)
 
     def _take_order(self, order: Order) -> None:
-        check_order(order, self.spec, self._limits)
+        check_order(order, self._limits)
         if order.segment_index in self._parked or order.segment_index in self._in_flight:
             raise InvalidInputError(f"Segment {order.segment_index} is ordered twice.", field="order.segment_index")
         if len(self._parked) >= self._limits.max_parked_orders:

@@ -55,7 +55,8 @@ class TritonServer:
         self._socket = socket_folder / "triton.sock"
         self._process: asyncio.subprocess.Process | None = None
         self._group = 0
-        self._shm_prefix = f"{SHM_PREFIX}{secrets.token_hex(4)}_"
+        self.shm_prefix = f"{SHM_PREFIX}{secrets.token_hex(4)}_"
+        """What the names of its shared memory begin with."""
         self._log: asyncio.Task[None] | None = None
 
     @property
@@ -79,8 +80,8 @@ class TritonServer:
         backends = _link_backends(options)
         _remove(f"{self._socket}:0")
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(GUARDIAN), self._shm_prefix),
-            *_command(options, socket=self._socket, backends=backends, shm_prefix=self._shm_prefix),
+            *(sys.executable, "-I", "-S", str(GUARDIAN), self.shm_prefix),
+            *_command(options, socket=self._socket, backends=backends, shm_prefix=self.shm_prefix),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -131,7 +132,7 @@ class TritonServer:
     def sweep(self) -> None:
         """Remove the shared memory of models that are no more; call it while no model is being loaded."""
         used = {word for pid in self.children() for word in _words(pid)}
-        for path in _SHM.glob(f"{self._shm_prefix}*"):
+        for path in _SHM.glob(f"{self.shm_prefix}*"):
             if path.name not in used:
                 path.unlink(missing_ok=True)
 

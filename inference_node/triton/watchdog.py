@@ -123,7 +123,7 @@ class Watchdog:
     ) -> None:
         self._models = models
         self._process = process
-        self._names = (PROBE_MODEL, *names)
+        self._names = tuple(dict.fromkeys((PROBE_MODEL, *names)))
         self._patience = patience
         self._on_reload = on_reload
         self._state = TritonState.STARTING

@@ -1,0 +1,88 @@
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from inference_node.render.cache import BlobCache, BlobLostError
+from shared.errors import ResourceExhaustedError
+
+
+def digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+async def put(cache: BlobCache, data: bytes) -> bytes:
+    await cache.put(digest(data), data)
+    return digest(data)
+
+
+async def test_what_was_put_is_read_back(tmp_path: Path) -> None:
+    cache = BlobCache(tmp_path, limit_bytes=100)
+    name = await put(cache, b"speech")
+    assert await cache.get(name) == b"speech"
+    assert cache.used_bytes == 6
+
+
+async def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
+    cache = BlobCache(tmp_path, limit_bytes=30)
+    first, second = await put(cache, b"1" * 10), await put(cache, b"2" * 10)
+    await put(cache, b"3" * 10)
+    await cache.get(first)
+    await put(cache, b"4" * 10)
+    assert first in cache
+    assert second not in cache
+    with pytest.raises(BlobLostError):
+        await cache.get(second)
+    assert cache.used_bytes == 30
+    assert len([path for path in tmp_path.glob("*/*") if path.is_file()]) == 3
+
+
+async def test_what_is_pinned_stays(tmp_path: Path) -> None:
+    cache = BlobCache(tmp_path, limit_bytes=20)
+    first = await put(cache, b"1" * 10)
+    with cache.pinned([first]), cache.pinned([first]):
+        await put(cache, b"2" * 10)
+        await put(cache, b"3" * 10)
+        assert first in cache
+        with pytest.raises(ResourceExhaustedError) as refused:
+            await put(cache, b"4" * 11)
+    assert refused.value.limit == "cache_bytes"
+    await put(cache, b"4" * 11)
+    assert first not in cache
+
+
+async def test_damage_on_disk_is_noticed_and_forgotten(tmp_path: Path) -> None:
+    cache = BlobCache(tmp_path, limit_bytes=100)
+    name = await put(cache, b"speech")
+    (tmp_path / name.hex()[:2] / name.hex()).write_bytes(b"spEEch")
+    with pytest.raises(BlobLostError):
+        await cache.get(name)
+    assert name not in cache
+    assert cache.used_bytes == 0
+    await put(cache, b"speech")
+    assert await cache.get(name) == b"speech"
+
+
+async def test_a_file_deleted_by_somebody_is_asked_for_again(tmp_path: Path) -> None:
+    cache = BlobCache(tmp_path, limit_bytes=100)
+    name = await put(cache, b"speech")
+    (tmp_path / name.hex()[:2] / name.hex()).unlink()
+    with pytest.raises(BlobLostError):
+        await cache.get(name)
+
+
+async def test_a_restart_takes_up_what_is_there_in_its_order(tmp_path: Path) -> None:
+    cache = BlobCache(tmp_path, limit_bytes=100)
+    names = [await put(cache, bytes([number]) * 10) for number in range(4)]
+    for age, name in enumerate((names[1], names[0], names[3], names[2])):
+        os.utime(tmp_path / name.hex()[:2] / name.hex(), (age, age))
+    (tmp_path / "aa").mkdir(exist_ok=True)
+    (tmp_path / "aa" / "torn.part").write_bytes(b"half")
+
+    again = BlobCache(tmp_path, limit_bytes=20)
+
+    assert [name in again for name in names] == [False, False, True, True]
+    assert again.used_bytes == 20
+    assert not (tmp_path / "aa" / "torn.part").exists()
+    assert await again.get(names[2]) == bytes([2]) * 10
