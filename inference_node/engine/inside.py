@@ -23,6 +23,11 @@ HEIGHT_PX = 88
 
 _TONE_POINTS = (0, 37, 267, 17, 84, 314, 18, 200, 164, 206, 426, 205, 425, 57, 287, 212, 432)
 _LOWER_MIDDLE = 16  # of the outline: point 14
+_WHOLE = 127
+_FADES_PX = 12.0
+_CALM = 13
+_BESIDE = 0.8  # what was hidden behind a lip lies in its shade
+_RED_ENOUGH = 0.03
 _DARK = np.array([46.0, 20.0, 20.0])
 _TONGUE = np.array([128.0, 66.0, 66.0])
 _IVORY = np.array([208.0, 184.0, 166.0])
@@ -103,35 +108,69 @@ def _spread(picture: Pixels, mask: npt.NDArray[np.uint8], cavity: Floats, jaw: f
 
     Lips come to lie elsewhere than in the frame that this was cut from, and must never show in it.
     """
-    known = (mask > 127) & ~_cheek(picture, mask)
-    tall = known.sum(axis=0)
-    columns = np.flatnonzero(tall >= max(3, 0.35 * int(tall.max())))
-    spread, share = picture.astype(np.float32), np.zeros(mask.shape, dtype=np.float32)
-    for column in columns:
-        rows = np.flatnonzero(known[:, column])
-        first, last = rows[0], rows[-1]
-        spread[:first, column] = spread[first : first + 2, column].mean(axis=0)
-        spread[last + 1 :, column] = spread[last - 1 : last + 1, column].mean(axis=0)
+    spread = np.where((mask > _WHOLE)[..., None], picture, cavity).astype(np.float32)
+    share = np.zeros(mask.shape, dtype=np.float32)
+    columns, firsts, lasts = _extent(picture, mask)
+    for column, first, last in zip(columns, firsts, lasts, strict=True):
+        spread[:first, column] = spread[first : first + 3, column].mean(axis=0) * _BESIDE
+        spread[last + 1 :, column] = spread[last - 2 : last + 1, column].mean(axis=0) * _BESIDE
         share[: last + 2, column] = 1.0
-        share[last + 2 :, column] = jaw
-    outer = ~known
-    spread[outer] = cv2.GaussianBlur(spread, (0, 0), 1.5)[outer]
+        below = np.arange(HEIGHT_PX - last - 2)
+        share[last + 2 :, column] = jaw * np.exp(-below / _FADES_PX)
+    smeared = cv2.GaussianBlur(spread, (0, 0), sigmaX=4.0, sigmaY=1.0)
+    down = np.arange(HEIGHT_PX)[:, None]
+    seen = np.zeros(mask.shape, dtype=np.float32)
+    seen[:, columns] = (down >= firsts) & (down <= lasts)
+    seen = cv2.GaussianBlur(seen, (0, 0), 0.8)[..., None]
+    spread = spread * seen + smeared * (1.0 - seen)
     share = cv2.GaussianBlur(share, (0, 0), 1.3)[..., None]
     return np.asarray(np.clip(np.rint(spread * share + cavity * (1.0 - share)), 0, 255), dtype=np.uint8)
 
 
-def _cheek(picture: Pixels, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Pixels at the sides as red and light as the lips: corners of the mouth that the outline let in."""
-    columns = np.flatnonzero(mask.max(axis=0))
+def _extent(
+    picture: Pixels, mask: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Columns that show the inside, and the first and last row of each that is surely no lip."""
+    lips = _like_lips(picture, mask)
+    tall = (mask > _WHOLE).sum(axis=0)
+    columns = np.flatnonzero(tall >= max(6, 0.2 * int(tall.max(initial=0))))
+    ends = np.zeros((2, len(columns)))
+    for place, column in enumerate(columns):
+        rows = np.flatnonzero(mask[:, column] > _WHOLE)
+        spare = len(rows) // 6
+        ends[0, place] = rows[0] + _run(lips[rows[:spare], column]) + 1
+        ends[1, place] = rows[-1] - _run(lips[rows[::-1][:spare], column]) - 1
+    if len(columns):
+        # One row for a whole tooth: neighbours that differ would show as steps.
+        padded = np.pad(ends, ((0, 0), (_CALM // 2, _CALM // 2)), mode="edge")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, _CALM, axis=1)
+        ends = np.stack(
+            [
+                np.maximum(np.median(windows[0], axis=1), ends[0] - 2),
+                np.minimum(np.median(windows[1], axis=1), ends[1] + 2),
+            ]
+        )
+    firsts, lasts = np.rint(ends).astype(np.intp)
+    return columns, firsts, np.maximum(lasts, firsts + 2)
+
+
+def _run(flags: npt.NDArray[np.bool_]) -> int:
+    """How many of the first flags are set without a gap."""
+    return int(np.cumprod(flags).sum())
+
+
+def _like_lips(picture: Pixels, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Pixels nearer to the lips around than to teeth, and not dark."""
     around = cv2.dilate(mask, np.ones((9, 9), dtype=np.uint8)) > mask
-    if len(columns) == 0 or not around.any():
+    inner = mask > _WHOLE
+    if not around.any() or not inner.any():
         return np.zeros(mask.shape, dtype=np.bool_)
     light = picture.astype(np.float64).sum(axis=2) + 1.0
     red = (picture[..., 0].astype(np.float64) - picture[..., 1]) / light
-    like_lips = (light > 0.55 * np.median(light[around])) & (red > 0.7 * np.median(red[around]))
-    middle, half = (columns[0] + columns[-1]) / 2.0, (columns[-1] - columns[0]) / 2.0
-    aside = np.abs(np.arange(WIDTH_PX) - middle) > 0.5 * half
-    return np.asarray(like_lips & aside)
+    lip_red, pale = np.median(red[around]), np.quantile(red[inner], 0.1)
+    if lip_red - pale < _RED_ENOUGH:
+        return np.zeros(mask.shape, dtype=np.bool_)
+    return np.asarray((red > (lip_red + pale) / 2.0) & (light > 0.5 * np.median(light[around])))
 
 
 def _cavity(tone: Floats) -> Floats:

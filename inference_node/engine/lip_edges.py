@@ -15,17 +15,20 @@ from inference_node.engine.rig import LOWER_INNER, LOWER_OUTER, UPPER_INNER, UPP
 
 _STEP = 0.1
 _LINE = np.arange(-4, 9) * _STEP  # of the lip's thickness; 0 at the inner line
-_ZERO, _LIP, _DEEPEST = 4, slice(9, 13), 10
+_ZERO, _DEEPEST = 4, 10
+_LIT = 0.6
 _RED_ENOUGH = (0.03, 0.07)  # lips must be so much redder than what lies inside them, or colour tells nothing
 _NEIGHBOURS = np.array([1.0, 2.0, 3.0, 2.0, 1.0])
 
 
 def beyond_inner_line(crop: Pixels, landmarks: npt.NDArray[np.floating]) -> Floats:
     """Share of each lip's thickness that is not lip, at the nine places between the corners [2, 9]; upper lip first."""
-    return np.stack([
-        _share(crop, landmarks[list(inner[1:-1])], landmarks[list(outer[1:-1])])
-        for inner, outer in ((UPPER_INNER, UPPER_OUTER), (LOWER_INNER, LOWER_OUTER))
-    ])
+    return np.stack(
+        [
+            _share(crop, landmarks[list(inner[1:-1])], landmarks[list(outer[1:-1])])
+            for inner, outer in ((UPPER_INNER, UPPER_OUTER), (LOWER_INNER, LOWER_OUTER))
+        ]
+    )
 
 
 def _share(crop: Pixels, inner: npt.NDArray[np.floating], outer: npt.NDArray[np.floating]) -> Floats:
@@ -34,12 +37,14 @@ def _share(crop: Pixels, inner: npt.NDArray[np.floating], outer: npt.NDArray[np.
     colours = colours.astype(np.float64)
     light = colours.sum(axis=2) + 1.0
     red = (colours[..., 0] - colours[..., 1]) / light
-    lip_red = np.median(red[2:-2, _LIP])
-    lip_light = np.median(light[2:-2, _LIP])
+    # FaceMesh's outer line may lie on skin: what is reddest along the lines, and not dark, is lip.
+    lit = light > _LIT * np.median(light)
+    lip_red = np.quantile(red[:, _ZERO:][lit[:, _ZERO:]], 0.8) if lit[:, _ZERO:].any() else 0.0
+    lip_light = np.median(light[lit & (red > 0.85 * lip_red)]) if (lit & (red > 0.85 * lip_red)).any() else light.mean()
     pale = red[:, : _ZERO + 2].min(axis=1, keepdims=True)
     contrast = np.maximum(lip_red - pale, 1e-3)
     teeth = (1.0 - smoothstep(0.35, 0.65, (red - pale) / contrast)) * smoothstep(*_RED_ENOUGH, contrast)
-    dark = 1.0 - smoothstep(0.55, 0.75, light / lip_light)
+    dark = 1.0 - smoothstep(0.5, 0.7, light / lip_light)
     other = np.maximum(teeth, dark)[:, _ZERO:_DEEPEST]
     share = np.cumprod(other, axis=1).sum(axis=1) * _STEP
     padded = np.pad(share, 2, mode="edge")

@@ -27,23 +27,21 @@ def rows(points: tuple[int, ...]) -> list[int]:
     return [PLACES[point] for point in points]
 
 
-_UPPER_OUTER, _UPPER_INNER, _LOWER_INNER, _LOWER_OUTER = map(
-    rows, (UPPER_OUTER, UPPER_INNER, LOWER_INNER, LOWER_OUTER)
-)
+_UPPER_OUTER, _UPPER_INNER, _LOWER_INNER, _LOWER_OUTER = map(rows, (UPPER_OUTER, UPPER_INNER, LOWER_INNER, LOWER_OUTER))
 _ARCH = np.sqrt(1.0 - np.linspace(-1.0, 1.0, 11) ** 2)
 
 _WIDEST_ASKED = 0.17
 _GAIN = 1.08  # FaceMesh sees a little less of an opening than was made
 _CLOSED_EACH = 0.0045  # FaceMesh puts the inner lines of closed lips so far into each lip
-_INSET = 0.007  # where lips are open, stay so far inside them: no rim of teeth comes along
+_INSET = 0.004  # where lips are open, stay so far inside them: no rim of teeth comes along
 _INSET_PARTED = 0.003
 _PARTED = 0.012  # from here on what lies beyond the inner line is believed to be teeth or dark
 _WIDTH_FOLLOWED = 0.85  # the rest of the frame's own width stays: it may be a smile
 _ROUND_NARROWS = 0.06
 _ROUND_THICKENS = 0.12
 _GATHERS = 1.2  # per unit of aperture: lips are stretched thin by opening
-_PRESS_THINS = 0.25
-_PRESS_HIDES = 0.22
+_PRESS_THINS = 0.18
+_PRESS_HIDES = 0.15
 _STEADY = 0.7  # the upper lip tells better than the lower one where the lips meet
 _LOWER_OPENING = float(PER_APERTURE[PLACES[14], 1])
 
@@ -104,6 +102,7 @@ def move_lips(
     opening = opening * (1.0 + CHIN_PER_APERTURE * opening)
     rounding = np.clip(asked[:, Shape.ROUNDING], 0.0, 1.0)[:, None]
     press = np.clip(asked[:, Shape.PRESS], 0.0, 1.0)[:, None]
+    press = press * (1.0 - 0.7 * openness(axes.aperture))[:, None]  # lips that were open have no thickness to spare
     own_width = np.clip(axes.width / rest_width - 1.0, -0.4, 0.4)
     widening = np.clip(asked[:, Shape.WIDTH], -0.4, 0.3) - _WIDTH_FOLLOWED * own_width - _ROUND_NARROWS * rounding[:, 0]
 

@@ -22,14 +22,16 @@ PATCH = Patch(x=56, y=128, width=208, height=176)
 """Where all painting happens: the lower face wherever the head turns in its crop."""
 OUTPUT = "PAINTED"
 _TONES = 9
-INPUTS: Mapping[str, tuple[tuple[int, ...], str]] = MappingProxyType({
-    "PATCH": ((PATCH.height, PATCH.width, 3), "uint8"),
-    "INSIDE": ((HEIGHT_PX, WIDTH_PX, 3), "uint8"),
-    "FLOWS": ((4, PATCH.height // GRID_STEP + 1, PATCH.width // GRID_STEP + 1), "float32"),
-    "AXES": ((6,), "float32"),
-    "CURVES": ((2, KNOTS), "float32"),
-    "TONE": ((_TONES,), "float32"),
-})
+INPUTS: Mapping[str, tuple[tuple[int, ...], str]] = MappingProxyType(
+    {
+        "PATCH": ((PATCH.height, PATCH.width, 3), "uint8"),
+        "INSIDE": ((HEIGHT_PX, WIDTH_PX, 3), "uint8"),
+        "FLOWS": ((4, PATCH.height // GRID_STEP + 1, PATCH.width // GRID_STEP + 1), "float32"),
+        "AXES": ((6,), "float32"),
+        "CURVES": ((2, KNOTS), "float32"),
+        "TONE": ((_TONES,), "float32"),
+    }
+)
 """The network's tensors: shape of one frame, and kind."""
 
 _MODEL = "warp"

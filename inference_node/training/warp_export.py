@@ -56,7 +56,9 @@ class WarpNetwork(nn.Module):
         places = torch.stack([columns.reshape(-1), rows.reshape(-1), torch.ones(height * width)])
         self.register_buffer("places", places)
 
-    def forward(self, patch: Tensor, inside: Tensor, flows: Tensor, axes: Tensor, curves: Tensor, tone: Tensor) -> Tensor:
+    def forward(
+        self, patch: Tensor, inside: Tensor, flows: Tensor, axes: Tensor, curves: Tensor, tone: Tensor
+    ) -> Tensor:
         """Paint N patches; the shapes are those of ``config.pbtxt``."""
         height, width = PATCH.height, PATCH.width
         places: Tensor = self.get_buffer("places")
@@ -100,10 +102,14 @@ class WarpNetwork(nn.Module):
         place = depth + numbers[:, 3:4] * _smooth((part - 0.4) / 0.6)
         grid = torch.cat([along * numbers[:, 4:5] / SIDE, (place - TOP) * (2.0 / (BOTTOM - TOP)) - 1.0], dim=1)
         picture = self._sample(inside.permute(0, 3, 1, 2).float(), grid) * numbers[:, :3]
-        shadow = 1.0 - 0.4 * torch.exp((upper - depth).clamp(max=0.0) / 0.012)
-        # In a narrow gap little light falls in, and what does has been red skin before.
-        shade = 1.0 - (1.0 - _smooth(gap / 0.055)) * torch.tensor([0.42, 0.56, 0.56]).reshape(1, 3, 1, 1)
-        return picture * shadow * shade
+        # Little light falls into a narrow gap, under the upper lip and beside the teeth, and what does has been red skin
+        # before: shades are red.
+        shade = (1.0 - _smooth(gap / 0.055)) * 0.45
+        lip = 0.3 * torch.exp((upper - depth).clamp(max=0.0) / 0.02)
+        aside = torch.minimum(along - numbers[:, 6:7], numbers[:, 7:8] - along) * REACH
+        corner = 0.55 * (1.0 - _smooth(aside / 0.045))
+        left = (1.0 - shade) * (1.0 - lip) * (1.0 - corner)
+        return torch.cat([picture[:, :1] * left, picture[:, 1:] * left**1.3], dim=1)
 
 
 def export(target: Path) -> None:
