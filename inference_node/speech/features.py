@@ -1,7 +1,7 @@
-"""What the listening network is shown of a speech: log-mel energies, level with the speech's own loudness.
+"""What the listening network is shown of a speech: log-mel energies, without its own loudness and colour.
 
-The same code runs in training and in the node. Everything but the level is local to about 15 ms, and the level is
-taken from the whole speech, so pieces of the same speech agree wherever they are cut.
+Loudness (one number) and colour (one for each band: voice, microphone, room) are taken from the whole speech and
+removed; everything else is local to about 15 ms. The same code runs in training and in the node.
 """
 
 import numpy as np
@@ -11,14 +11,15 @@ SAMPLE_RATE = 16_000
 HOP = 160
 """Samples between rows: 10 ms, the rate of a mouth track."""
 BANDS = 40
-SILENCE = -1.5
-"""What every band shows where there is nothing to hear."""
 
 _WINDOW = 400
 _FFT = 512
 _LOWEST_HZ, _HIGHEST_HZ = 60.0, 7600.0
-_RANGE_BELOW_DB, _RANGE_ABOVE_DB = 60.0, 20.0
-_CENTRE_DB, _UNIT_DB = 30.0, 20.0
+_RANGE_BELOW_DB, _RANGE_ABOVE_DB = 75.0, 20.0
+_UNIT_DB = 20.0
+_SPEAKING_DB = 25.0
+_PRIOR_ROWS = 100
+_USUAL_COLOUR = ((0, 3, 8, 15, 24, 30, 39), (-14.0, -7.0, -12.0, -25.0, -27.0, -32.0, -41.0))
 _QUIETEST_LEVEL_DB = -62.0
 _BLOCK_ROWS = 4096
 
@@ -31,12 +32,30 @@ def row_count(sample_count: int) -> int:
     return sample_count // HOP + 1
 
 
-def mel_features(samples: Samples) -> Rows:
-    """Features of a whole speech (mono, 16 kHz, -1 to 1), float32 [T, BANDS]."""
+def mel_features(samples: Samples, margin_rows: int = 0) -> Rows:
+    """Features of a whole speech (mono, 16 kHz, -1 to 1), float32 [T + 2 * margin_rows, BANDS].
+
+    The rows of the margins, before the beginning and after the end, show digital silence.
+    """
     decibels = _band_decibels(samples)
-    relative = decibels - _level(decibels)
-    np.clip(relative, -_RANGE_BELOW_DB, _RANGE_ABOVE_DB, out=relative)
-    return (relative + _CENTRE_DB) / _UNIT_DB
+    loudness = 10.0 * np.log10(np.mean(10.0 ** (decibels / 10.0), axis=1))
+    level = _level(loudness)
+    relative = np.clip(decibels - level, -_RANGE_BELOW_DB, _RANGE_ABOVE_DB)
+    speaking = relative[loudness > level - _SPEAKING_DB]
+    usual = (speaking.sum(axis=0) + _PRIOR_ROWS * _usual_colour()) / (len(speaking) + _PRIOR_ROWS)
+    padded = np.pad(relative, ((margin_rows, margin_rows), (0, 0)), constant_values=-_RANGE_BELOW_DB)
+    rows: Rows = ((padded - usual) / _UNIT_DB).astype(np.float32)
+    return rows
+
+
+def digital_silence() -> Rows:
+    """What a row of nothing shows in a speech of the usual colour."""
+    return (-_RANGE_BELOW_DB - _usual_colour()) / np.float32(_UNIT_DB)
+
+
+def _usual_colour() -> Rows:
+    """What speech shows on the average, in decibels over its level; short speech leans on it."""
+    return np.interp(np.arange(BANDS), *_USUAL_COLOUR).astype(np.float32)
 
 
 def _band_decibels(samples: Samples) -> Rows:
@@ -57,7 +76,7 @@ def _band_decibels(samples: Samples) -> Rows:
         frames = np.lib.stride_tricks.sliding_window_view(piece, _WINDOW)[::HOP]
         spectrum = np.fft.rfft(frames * window, n=_FFT)
         power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32) * scale
-        decibels[first : first + rows] = 10.0 * np.log10(power @ bank + 1e-12)
+        decibels[first : first + rows] = 10.0 * np.log10(power @ bank + 1e-14)
     return decibels
 
 
@@ -74,13 +93,11 @@ def _filter_bank() -> Rows:
     return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
 
 
-def _level(decibels: Rows) -> float:
+def _level(loudness: Rows) -> float:
     """How loud the speech is where it is loud, whatever the share of pauses; clicks do not count.
 
     Never below what a very quiet recording has, so that the hiss of an empty recording is not taken for speech.
     """
-    loudness = 10.0 * np.log10(np.mean(10.0 ** (decibels / 10.0), axis=1))
     loudest = np.percentile(loudness, 99.0)
     speaking = loudness[loudness > loudest - 30.0]
-    level = float(np.percentile(speaking, 90.0)) if len(speaking) else -np.inf
-    return max(level, _QUIETEST_LEVEL_DB)
+    return max(float(np.percentile(speaking, 90.0)), _QUIETEST_LEVEL_DB)

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from inference_node.engine.port import Tensors
-from inference_node.speech.features import BANDS, SILENCE, mel_features
+from inference_node.speech.features import mel_features, row_count
 from inference_node.speech.mouth import MouthTrack
+from inference_node.speech.settle import settled
 
 CONTEXT_ROWS = 25
 """Rows that the network looks back and ahead from each row that it answers."""
@@ -29,12 +30,10 @@ class Listener:
         Long speech goes through the network in pieces; each is given the context that the network needs, so the
         result does not depend on where the pieces end.
         """
-        mel = await asyncio.to_thread(mel_features, samples)
-        quiet = np.full((CONTEXT_ROWS, BANDS), SILENCE, np.float32)
-        padded = np.concatenate([quiet, mel, quiet])
+        mel = await asyncio.to_thread(mel_features, samples, CONTEXT_ROWS)
         pieces = []
-        for first in range(0, len(mel), PIECE_ROWS):
-            piece = padded[first : first + PIECE_ROWS + 2 * CONTEXT_ROWS]
+        for first in range(0, row_count(len(samples)), PIECE_ROWS):
+            piece = mel[first : first + PIECE_ROWS + 2 * CONTEXT_ROWS]
             answer = await self._tensors.infer(MODEL, {"mel": piece[None]}, ["shapes"])
             pieces.append(answer["shapes"][0].astype(np.float32))
-        return MouthTrack(shapes=np.concatenate(pieces))
+        return MouthTrack(shapes=settled(np.concatenate(pieces)))

@@ -14,7 +14,7 @@ class Shape(IntEnum):
     """The columns of a mouth track."""
 
     APERTURE = 0
-    """Mean distance between the inner lips over the face's height (FaceMesh 10 to 152); 0 closed, about 0.12 wide open."""
+    """Mean distance between the inner lips over the face's height (FaceMesh 10 to 152): 0 closed, 0.12 wide open."""
     WIDTH = 1
     """Distance between the mouth's corners over the same at rest, minus 1; about -0.3 (oo) to 0.2 (ee)."""
     ROUNDING = 2

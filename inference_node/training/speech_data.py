@@ -22,13 +22,12 @@ from inference_node.training.speech_text import random_english, random_script
 from inference_node.training.speech_voice import Delivery, Phone, Synthesiser, Utterance, VoiceError
 
 DEFAULT_FOLDER = Path("build/speech")
-_VARIANTS = (
-    "m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 klatt klatt2 klatt3 klatt4 klatt5 klatt6 adam Alex Alicia Andrea Andy Annie "
-    "anika belinda benjamin boris caleb david Denis Diogo ed edward Gene Gustave Henrique Hugo iven john kaukovalta Lee "
-    "linda marcelo Marco max michael miguel mike norbert pablo paul pedro quincy rob robert sandro shelby steph travis "
-    "victor grandma grandpa whisper croak"
-).split()
-
+_VARIANTS = tuple(
+    "m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 klatt klatt2 klatt3 klatt4 klatt5 klatt6 adam Alex Alicia Andrea Andy "  # noqa: SIM905 - reads best as text
+    "Annie anika belinda benjamin boris caleb david Denis Diogo ed edward Gene Gustave Henrique Hugo iven john Lee "
+    "kaukovalta linda marcelo Marco max michael miguel mike norbert pablo paul pedro quincy rob robert sandro shelby "
+    "steph travis victor grandma grandpa whisper croak".split()
+)
 _FLITE_SHARE = 0.35
 
 
@@ -84,7 +83,11 @@ def _clip(voice: Synthesiser, rng: np.random.Generator) -> tuple[npt.NDArray[np.
         mel = mel_features(samples)
         return mel, np.zeros((len(mel), 4), np.float32)
     utterance = _with_pauses(_spoken(voice, rng), rng)
-    mel = mel_features(recorded(utterance.samples, rng))
+    samples = recorded(utterance.samples, rng)
+    if rng.random() < 0.5:  # files that begin and end in digital silence
+        cut = int(rng.uniform(0.02, 0.1) * SAMPLE_RATE)
+        samples[:cut] = samples[-cut:] = 0.0
+    mel = mel_features(samples)
     return mel, mouth_targets(utterance, len(mel))
 
 

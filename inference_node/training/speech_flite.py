@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - phonetic letters are the matter here
 """Flite as a second source of speech: few voices, English only, but made from recordings of people.
 
 Without it the network knows formant synthesis alone, and real voices are strange to it.

@@ -46,6 +46,7 @@ class ListeningNet(nn.Module):
         return out
 
     def forward(self, mel: Tensor) -> Tensor:
+        """Mouth shapes; see the class."""
         aperture, width, rounding, press = self.raw(mel).unbind(dim=1)
         shapes = (
             torch.relu(aperture) * (APERTURE_SCALE * self.aperture_gain),

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - phonetic letters are the matter here
 """Phonemes to mouth shapes: targets by articulatory phonetics, blended by dominance (after Cohen and Massaro, 1993).
 
 Every phoneme asks for a shape with a strength that fades with the distance in time; the mouth follows the weighted
@@ -27,7 +28,10 @@ class _Target:
 
 
 _REST = _Target(0.0, 0.0, 0.0, 1.6, 0.6)
+_PAUSE = _Target(0.055, 0.0, 0.0, 0.7, 0.2)
+"""A short pause: people do not shut their mouths between words, they breathe or get ready."""
 _NEUTRAL = _Target(0.05, 0.0, 0.0, 0.15, 0.1)
+# The gap is that of the lips, not of the teeth or the tongue: it stays open behind /s t n k/, and is small in /u w/.
 _TARGETS = {
     **dict.fromkeys("aɑɐä", _Target(0.105, 0.03, 0.0, 1.0, 0.5)),
     "æ": _Target(0.100, 0.10, 0.0, 1.0, 0.6),
@@ -36,34 +40,34 @@ _TARGETS = {
     "ə": _Target(0.052, 0.00, 0.0, 0.4, 0.2),
     **dict.fromkeys("ɜɚɝ", _Target(0.055, -0.05, 0.30, 0.8, 0.6)),
     "e": _Target(0.060, 0.12, 0.0, 0.9, 0.7),
-    "ɪ": _Target(0.050, 0.10, 0.0, 0.8, 0.5),
-    "i": _Target(0.040, 0.18, 0.0, 0.9, 0.9),
+    "ɪ": _Target(0.045, 0.10, 0.0, 0.8, 0.5),
+    "i": _Target(0.035, 0.18, 0.0, 0.9, 0.9),
     **dict.fromkeys("ɨɯᵻ", _Target(0.042, 0.06, 0.0, 0.8, 0.5)),
     "ɤ": _Target(0.058, 0.00, 0.0, 0.8, 0.4),
-    **dict.fromkeys("yʏ", _Target(0.030, -0.20, 0.85, 1.0, 1.2)),
-    **dict.fromkeys("øœɵ", _Target(0.050, -0.15, 0.70, 1.0, 1.1)),
-    **dict.fromkeys("uʉ", _Target(0.028, -0.28, 1.00, 1.1, 1.4)),
-    "ʊ": _Target(0.040, -0.18, 0.70, 0.9, 1.0),
-    "o": _Target(0.050, -0.20, 0.80, 1.0, 1.2),
+    **dict.fromkeys("yʏ", _Target(0.016, -0.20, 0.85, 1.4, 1.2)),
+    **dict.fromkeys("øœɵ", _Target(0.045, -0.15, 0.70, 1.0, 1.1)),
+    **dict.fromkeys("uʉ", _Target(0.015, -0.28, 1.00, 1.6, 1.4)),
+    "ʊ": _Target(0.025, -0.18, 0.70, 1.2, 1.0),
+    "o": _Target(0.036, -0.20, 0.80, 1.2, 1.2),
     "ɔ": _Target(0.075, -0.14, 0.60, 1.0, 1.1),
     "ɒ": _Target(0.085, -0.08, 0.45, 1.0, 0.9),
-    **dict.fromkeys("pbmɓ", _Target(0.012, 0.00, 0.0, 1.0, 0.15)),
-    **dict.fromkeys("fvɱ", _Target(0.012, 0.02, 0.0, 3.0, 0.3)),
+    **dict.fromkeys("pbmɓ", _Target(0.000, 0.00, 0.0, 2.0, 0.15)),
+    **dict.fromkeys("fvɱ", _Target(0.012, 0.02, 0.0, 2.5, 0.3)),
     **dict.fromkeys("ʋβɸ", _Target(0.018, 0.00, 0.15, 2.0, 0.4)),
-    **dict.fromkeys("θð", _Target(0.030, 0.02, 0.0, 1.3, 0.2)),
-    **dict.fromkeys("sz", _Target(0.022, 0.08, 0.0, 2.0, 0.5)),
-    **dict.fromkeys("ʃʒ", _Target(0.028, -0.10, 0.60, 2.0, 1.0)),
-    **dict.fromkeys("ɕʑ", _Target(0.028, 0.02, 0.15, 1.8, 0.5)),
-    **dict.fromkeys("ʂʐ", _Target(0.030, -0.05, 0.40, 1.8, 0.7)),
-    **dict.fromkeys("tdnlɫɬɗ", _Target(0.034, 0.03, 0.0, 1.1, 0.15)),
-    **dict.fromkeys("ʈɖɳɭ", _Target(0.036, 0.00, 0.1, 1.0, 0.15)),
-    **dict.fromkeys("ɲcɟʎ", _Target(0.036, 0.08, 0.0, 1.0, 0.3)),
-    **dict.fromkeys("rɾ", _Target(0.040, 0.00, 0.05, 0.9, 0.15)),
-    **dict.fromkeys("ɹɻɽ", _Target(0.038, -0.10, 0.50, 1.1, 0.8)),
-    **dict.fromkeys("kɡgŋxɣqχʁɢ", _Target(0.048, 0.00, 0.0, 0.5, 0.1)),
+    **dict.fromkeys("θð", _Target(0.045, 0.02, 0.0, 0.8, 0.2)),
+    **dict.fromkeys("sz", _Target(0.042, 0.08, 0.0, 0.8, 0.5)),
+    **dict.fromkeys("ʃʒ", _Target(0.042, -0.10, 0.60, 0.8, 1.0)),
+    **dict.fromkeys("ɕʑ", _Target(0.042, 0.02, 0.15, 0.8, 0.5)),
+    **dict.fromkeys("ʂʐ", _Target(0.042, -0.05, 0.40, 0.8, 0.7)),
+    **dict.fromkeys("tdlɫɬɗ", _Target(0.045, 0.03, 0.0, 0.4, 0.15)),
+    **dict.fromkeys("ʈɖɭcɟʎ", _Target(0.045, 0.02, 0.0, 0.4, 0.2)),
+    **dict.fromkeys("nɲɳŋ", _Target(0.032, 0.02, 0.0, 0.7, 0.15)),
+    **dict.fromkeys("rɾ", _Target(0.045, 0.00, 0.05, 0.6, 0.15)),
+    **dict.fromkeys("ɹɻɽ", _Target(0.034, -0.10, 0.50, 1.1, 0.8)),
+    **dict.fromkeys("kɡgxɣqχʁɢ", _Target(0.060, 0.00, 0.0, 0.4, 0.1)),
     **dict.fromkeys("hɦʔħʕ", _Target(0.060, 0.00, 0.0, 0.15, 0.05)),
-    **dict.fromkeys("jç", _Target(0.038, 0.12, 0.0, 1.0, 0.6)),
-    **dict.fromkeys("wɥʍ", _Target(0.018, -0.26, 1.00, 1.8, 1.5)),
+    **dict.fromkeys("jç", _Target(0.036, 0.12, 0.0, 0.9, 0.6)),
+    **dict.fromkeys("wɥʍ", _Target(0.008, -0.26, 1.00, 2.4, 1.5)),
 }
 _RETROFLEX = str.maketrans("szi", "ʂʐɨ")
 _VOWELS = frozenset("aɑɐäæɛʌəɜɚɝeɪiɨɯᵻɤyʏøœɵuʉʊoɔɒ")
@@ -78,8 +82,9 @@ _REST_REACH_S = (0.045, 0.060)
 _INERTIA_S = 0.018
 _CLOSING_S = 0.055
 _PRESSING_S = 0.040
-_LEAD_S = 0.020
+_LEAD_S = 0.030
 """How much the mouth is ahead of what it lets out."""
+_SHORT_PAUSE_S, _SHUTTING_S, _GETTING_READY_S = 0.35, 0.05, 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,7 @@ def _segments(utterance: Utterance) -> list[_Segment]:
     for phone in with_closures(utterance):
         letters = _letters(phone.ipa)
         if not phone.ipa:
-            segments.append(_Segment("", _REST, phone.start_s, phone.end_s, 0.0))
+            segments.extend(_pause(phone.start_s, phone.end_s))
             continue
         if not letters:
             segments.append(_Segment("?", _NEUTRAL, phone.start_s, phone.end_s, 0.0))
@@ -161,6 +166,18 @@ def _segments(utterance: Utterance) -> list[_Segment]:
         for letter, start, end in zip(letters, edges[:-1], edges[1:], strict=True):
             segments.append(_Segment(letter, _TARGETS[letter], start, end, 10.0 * np.log10(power + 1e-6)))
     return segments
+
+
+def _pause(start_s: float, end_s: float) -> list[_Segment]:
+    """A short pause leaves the mouth ajar; in a long one it shuts soon and opens shortly before the next sound."""
+    if end_s - start_s < _SHORT_PAUSE_S:
+        return [_Segment("", _PAUSE, start_s, end_s, 0.0)]
+    shut, ready = start_s + _SHUTTING_S, end_s - _GETTING_READY_S
+    return [
+        _Segment("", _PAUSE, start_s, shut, 0.0),
+        _Segment("", _REST, shut, ready, 0.0),
+        _Segment("", _PAUSE, ready, end_s, 0.0),
+    ]
 
 
 def _blend(segments: list[_Segment], times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -182,7 +199,8 @@ def _blend(segments: list[_Segment], times: npt.NDArray[np.float64]) -> npt.NDAr
         ):
             sums[row] += value * weight
             weights[row] += weight
-    return sums / weights
+    means: npt.NDArray[np.float64] = sums / weights
+    return means
 
 
 def _pull(segment: _Segment, times: npt.NDArray[np.float64], reach: tuple[float, float]) -> npt.NDArray[np.float64]:

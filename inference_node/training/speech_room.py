@@ -29,7 +29,7 @@ def recorded(samples: Samples, rng: np.random.Generator) -> Samples:
         out = _compressed(out, rng)
     rms = float(np.sqrt(np.mean(np.square(out)))) + 1e-6
     if rng.random() < 0.75:
-        snr_db = rng.uniform(8, 45)
+        snr_db = rng.uniform(5, 42)
         out = out + noise(len(out), rng) * np.float32(rms * 10 ** (-snr_db / 20))
     if rng.random() < 0.15:
         snr_db = rng.uniform(10, 25)
@@ -37,8 +37,9 @@ def recorded(samples: Samples, rng: np.random.Generator) -> Samples:
     if rng.random() < 0.25:
         out = _band_limited(out, rng)
     peak = float(np.max(np.abs(out))) + 1e-6
-    gained = out / peak * 10 ** (rng.uniform(-30, 3) / 20)
-    return np.clip(gained, -1, 1).astype(np.float32)
+    gain = np.float32(10 ** (rng.uniform(-30, 3) / 20) / peak)
+    gained: Samples = np.clip(out * gain, -1, 1).astype(np.float32)
+    return gained
 
 
 def noise(count: int, rng: np.random.Generator) -> Samples:
@@ -82,7 +83,8 @@ def music(count: int, rng: np.random.Generator) -> Samples:
                 note += envelope * tone / harmonic ** rng.uniform(1.0, 2.0)
         if rng.random() < 0.5:
             note += rng.uniform(0, 2) * rng.standard_normal(len(note)) * np.exp(-seconds / 0.03)
-    return (out / (np.sqrt(np.mean(out**2)) + 1e-9)).astype(np.float32)
+    chords: Samples = (out / (np.sqrt(np.mean(out**2)) + 1e-9)).astype(np.float32)
+    return chords
 
 
 def _smooth_length(count: int) -> int:
@@ -118,7 +120,10 @@ def _compressed(samples: Samples, rng: np.random.Generator) -> Samples:
     window = np.hanning(801)
     power = np.convolve(np.square(samples), window / window.sum(), mode="same")
     threshold = np.percentile(power, 50) + 1e-8
-    return (samples * (np.maximum(power, threshold * 0.1) / threshold) ** -rng.uniform(0.1, 0.35)).astype(np.float32)
+    even: Samples = (samples * (np.maximum(power, threshold * 0.1) / threshold) ** -rng.uniform(0.1, 0.35)).astype(
+        np.float32
+    )
+    return even
 
 
 def _band_limited(samples: Samples, rng: np.random.Generator) -> Samples:

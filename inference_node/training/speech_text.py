@@ -1,8 +1,10 @@
+# ruff: noqa: RUF001, SIM905 - letters of other scripts are the matter here; lists of syllables read best as text
 """Things to say: sentences, numbers and syllables strung together at random, in many languages.
 
 Sense does not matter; what matters is that sounds meet each other in every order.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +78,8 @@ _PINYIN_SENTENCES = (
 _LATIN_ONSETS = "p b m f v t d k g n l r s b m p pr br tr st".split()
 _LATIN_LANGUAGES = {
     "es": "aeiou", "it": "aeiou", "pt-br": "aeiouãé", "pl": "aeiouyó", "cs": "aeiouáíů", "fi": "aeiouyäö",
-    "tr": "aeıioöuü", "sw": "aeiou", "id": "aeiou", "de": "aeiouäöü", "nl": ["a", "aa", "e", "ee", "i", "oo", "oe", "uu"],
+    "tr": "aeıioöuü", "sw": "aeiou", "id": "aeiou", "de": "aeiouäöü",
+    "nl": ["a", "aa", "e", "ee", "i", "oo", "oe", "uu"],
     "fr-fr": ["a", "é", "è", "i", "o", "ou", "u", "eu", "an", "on", "in"], "sv": "aeiouyåäö", "hu": "aáeéiíoóöőuúüű",
     "ro": "aeiouăî", "vi": ["a", "e", "ê", "i", "o", "ô", "ơ", "u", "ư", "á", "ò", "ạ"], "da": "aeiouyæøå",
 }  # fmt: skip
@@ -158,7 +161,7 @@ def _latin(rng: np.random.Generator, language: str) -> str:
     return _spread([_word(rng, _LATIN_ONSETS, _LATIN_LANGUAGES[language]) for _ in range(8)], rng)
 
 
-def _word(rng: np.random.Generator, onsets: str | list[str], vowels: str | list[str]) -> str:
+def _word(rng: np.random.Generator, onsets: Sequence[str], vowels: Sequence[str]) -> str:
     syllables = [str(rng.choice(list(onsets))) + str(rng.choice(list(vowels))) for _ in range(rng.integers(1, 4))]
     coda = str(rng.choice(list(onsets)[:12])) if rng.random() < 0.3 else ""
     return "".join(syllables) + coda

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inference_node.speech.features import BANDS
+from inference_node.speech.features import BANDS, digital_silence
 from inference_node.speech.listener import CONTEXT_ROWS
 from inference_node.training.speech_data import DEFAULT_FOLDER
 from inference_node.training.speech_net import APERTURE_SCALE, ListeningNet
@@ -26,6 +26,7 @@ APERTURE_GAIN = 1.0
 _ROWS = 200
 _BATCH = 16
 _PEAK_RATE = 3e-3
+_SHUTTING_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ def loss_of(raw: Tensor, mouth: Tensor) -> Tensor:
     aperture = mouth[:, 0] / APERTURE_SCALE
     nearness = 1.0 + 2.0 * torch.exp(-aperture / 0.15)
     shape = (
-        (nearness * functional.smooth_l1_loss(raw[:, 0], aperture, beta=0.1, reduction="none")).mean()
+        3.0 * (nearness * functional.smooth_l1_loss(raw[:, 0], aperture, beta=0.4, reduction="none")).mean()
         + functional.smooth_l1_loss(3.0 * raw[:, 1], 3.0 * mouth[:, 1], beta=0.1)
         + functional.smooth_l1_loss(raw[:, 2], mouth[:, 2], beta=0.1)
     )
@@ -120,13 +121,14 @@ def export(net: ListeningNet, path: Path) -> None:
     net.eval()
     torch.onnx.export(
         net,
-        (torch.zeros(1, 200, BANDS),),
-        str(path),
+        (torch.zeros(1, 4 * CONTEXT_ROWS, BANDS),),
+        path,
         input_names=["mel"],
         output_names=["shapes"],
-        opset_version=17,
-        dynamic_axes={"mel": {1: "rows"}, "shapes": {1: "rows_out"}},
-        dynamo=False,
+        opset_version=18,
+        dynamic_shapes={"mel": {1: torch.export.Dim("rows", min=2 * CONTEXT_ROWS + 1)}},
+        external_data=False,
+        dynamo=True,
     )
 
 
@@ -141,7 +143,20 @@ def _batch(speech: Speech, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     if rng.random() < 0.3:
         first = int(rng.integers(0, BANDS - 6))
         mel[:, :, first : first + 6] += np.float32(rng.normal(0.0, 0.5))
+    for window in range(_BATCH):
+        if rng.random() < 0.25:
+            _cut(mel[window], mouth[window], rng)
     return torch.from_numpy(mel), torch.from_numpy(mouth.astype(np.float32)).transpose(1, 2)
+
+
+def _cut(mel: npt.NDArray[np.float32], mouth: npt.NDArray[np.float16], rng: np.random.Generator) -> None:
+    """Let the speech begin or end all of a sudden, as files do; before and after it the mouth is closed."""
+    cut = int(rng.integers(0, len(mel)))
+    outside = np.arange(len(mel)) < cut if rng.random() < 0.5 else np.arange(len(mel)) >= cut
+    mel[outside] = digital_silence()
+    distance = np.abs(np.arange(len(mel)) - cut) * outside
+    ajar = np.clip(1.0 - distance / _SHUTTING_ROWS, 0.0, 1.0)[CONTEXT_ROWS:-CONTEXT_ROWS, None]
+    mouth *= ajar.astype(np.float16)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inference_node.speech.features import BANDS, HOP, SAMPLE_RATE, SILENCE, mel_features, row_count
+from inference_node.speech.features import BANDS, HOP, SAMPLE_RATE, mel_features, row_count
 
 
 def click_at(seconds: float, length_s: float = 1.0) -> np.ndarray:
@@ -23,8 +23,18 @@ def test_a_row_is_centred_on_its_time(seconds: float) -> None:
     assert int(rows.mean(axis=1).argmax()) == pytest.approx(seconds * 100, abs=1)
 
 
-def test_silence_shows_the_value_of_silence() -> None:
-    assert np.all(mel_features(np.zeros(16_000, np.float32)) == np.float32(SILENCE))
+def test_the_margins_show_what_silence_shows() -> None:
+    silence = mel_features(np.zeros(16_000, np.float32), 25)
+    assert silence.shape == (16_000 // HOP + 1 + 50, BANDS)
+    np.testing.assert_allclose(silence, np.broadcast_to(silence[0], silence.shape), atol=1e-4)
+
+
+def test_a_microphone_that_colours_the_sound_changes_little() -> None:
+    rng = np.random.default_rng(0)
+    samples = (rng.standard_normal(96_000) * np.repeat(rng.uniform(0.001, 0.2, 96), 1000)).astype(np.float32)
+    spectrum = np.fft.rfft(samples)
+    duller = np.fft.irfft(spectrum * np.linspace(1.0, 0.3, len(spectrum))).astype(np.float32)
+    assert np.abs(mel_features(duller) - mel_features(samples)).mean() < 0.06
 
 
 def test_gain_changes_nothing() -> None:
@@ -35,7 +45,7 @@ def test_gain_changes_nothing() -> None:
 
 def test_the_hiss_of_an_empty_recording_stays_far_below_speech() -> None:
     hiss = np.random.default_rng(0).standard_normal(16_000).astype(np.float32) * np.float32(1e-5)
-    assert mel_features(hiss).max() < 0.0
+    assert mel_features(hiss).max() < 0.5
 
 
 def test_long_speech_is_the_sum_of_its_blocks() -> None:
@@ -43,4 +53,4 @@ def test_long_speech_is_the_sum_of_its_blocks() -> None:
     rows = mel_features(samples)
     around = mel_features(samples[160 * 4000 : 160 * 4200])
     difference = rows[4010:4190] - around[10:190]
-    assert np.ptp(difference) < 1e-3
+    assert np.ptp(difference, axis=0).max() < 1e-3

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - phonetic letters are the matter here
 import json
 import wave
 from collections.abc import Mapping, Sequence
