@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 
@@ -16,6 +17,8 @@ TICKS = 90_000
 """Time base of everything that viseme encodes, in ticks a second."""
 
 _MICROSECONDS = 1_000_000
+_AVX512 = 13
+"""OpenCV's number for it; a machine that has it has AVX2, too."""
 _UNSPECIFIED = 2
 _MATRIX_CODES = {Matrix.BT709: 1, Matrix.FCC: 4, Matrix.BT601: 6, Matrix.SMPTE240M: 7, Matrix.BT2020: 9}
 
@@ -85,7 +88,7 @@ def _add_stream(out: av.container.OutputContainer, planes: Planes, encoding: Enc
         "crf": f"{encoding.crf:g}",
         "threads": str(encoding.threads),
         # The first picture is the only one that needs no other.
-        "x264-params": "keyint=infinite:scenecut=0:open-gop=0:sliced-threads=0",
+        "x264-params": "keyint=infinite:scenecut=0:open-gop=0:sliced-threads=0" + _same_everywhere(),
     }
     stream = out.add_stream("libx264", rate=encoding.rate, options=options)
     context = stream.codec_context
@@ -99,6 +102,11 @@ def _add_stream(out: av.container.OutputContainer, planes: Planes, encoding: Enc
     context.colorspace, context.color_primaries, context.color_trc = colour.matrix, colour.primaries, colour.transfer
     context.color_range = 2 if colour.full_range else 1
     return stream
+
+
+def _same_everywhere() -> str:
+    """Keep x264 off AVX-512: there its macroblock tree reads memory that was never written, and the bytes vary."""
+    return ":asm=AVX2" if cv2.checkHardwareSupport(_AVX512) else ""
 
 
 def to_frame(planes: Planes, colour: ColourTags) -> VideoFrame:

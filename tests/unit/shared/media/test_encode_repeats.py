@@ -1,0 +1,29 @@
+"""The bytes of an encoded segment depend on its pictures alone: jobs that are taken up again rely on it."""
+
+from fractions import Fraction
+
+import cv2
+import numpy as np
+
+from shared.media.encode import ColourTags, Encoding, encode_video
+from shared.media.planes import Planes
+
+
+def test_the_same_pictures_give_the_same_bytes_whatever_lay_in_memory_before() -> None:
+    noise = np.random.default_rng(1)
+    shades = cv2.GaussianBlur(noise.normal(size=(500, 500)).astype(np.float32), (0, 0), 6)
+    texture = np.interp(shades, (shades.min(), shades.max()), (16, 235)).astype(np.uint8)
+    frames = []
+    for step in range(64):
+        x, y = (int(40 + 30 * np.sin(step / phase)) for phase in (5, 9))
+        grain = noise.integers(0, 4, size=(320, 320), dtype=np.uint8)
+        face = texture[y : y + 320, x : x + 320] + grain
+        frames.append(Planes(y=face, u=texture[y : y + 160, :160].copy(), v=texture[:160, x : x + 160].copy()))
+    times = [40_000 * step for step in range(64)]
+    encoding = Encoding(rate=Fraction(25), crf=27.5, colour=ColourTags())
+    made = set()
+    for _ in range(16):
+        garbage = [noise.integers(0, 255, size=noise.integers(1_000, 900_000), dtype=np.uint8) for _ in range(20)]
+        del garbage
+        made.add(encode_video(frames, times, encoding))
+    assert len(made) == 1
