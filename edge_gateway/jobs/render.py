@@ -216,6 +216,7 @@ class RenderLeg:
         if len(card.masks) != len(order.source_frames):
             raise InternalError(f"the node painted {len(card.masks)} of {len(order.source_frames)} frames")
         await asyncio.to_thread(self._files.put_rendered, segment, card, data)
+        await asyncio.to_thread(self._files.write_json, "usage.json", self._usage.to_json())
         self._usage.ended(Stage.RETURN, seconds)
         self._usage.ended(Stage.INFER, card.infer_s, seconds)
         self._usage.ended(Stage.QUEUE, card.queue_s, seconds + card.infer_s)
