@@ -193,6 +193,15 @@ def test_segments_are_the_same_bytes_every_time_with_one_keyframe(make_clip: Mak
     assert len(decode_video(data, max_frames=60, max_pixels=160 * 120)) == 60
 
 
+def test_pictures_that_x264_wavers_on_are_the_same_bytes_every_time() -> None:
+    noise = np.random.default_rng(1)
+    chroma = np.full((32, 32), 120, np.uint8)
+    pictures = [Planes(y=noise.integers(0, 255, (64, 64), np.uint8), u=chroma, v=chroma) for _ in range(50)]
+    times = [place * 40_000 for place in range(50)]
+    encoding = Encoding(rate=Fraction(25), crf=20, colour=ColourTags.of("bt709", full_range=False))
+    assert len({encode_video(pictures, times, encoding) for _ in range(30)}) == 1
+
+
 def test_odd_sizes_are_padded_with_their_last_row_and_column() -> None:
     planes = Planes(
         y=np.arange(15, dtype=np.uint8).reshape(3, 5), u=np.zeros((2, 3), np.uint8), v=np.zeros((2, 3), np.uint8)
