@@ -87,7 +87,7 @@ def part_program(name: str, *, data: Path, listens: Mapping[str, str], flags: Se
     missing = [module for module in _NEEDED[name] if importlib.util.find_spec(module) is None]
     if missing:
         raise _FAULT[name](
-            f"the {name} cannot be started here, as {', '.join(missing)} is not installed; "
+            f"the {name} cannot be started here: it is not installed ({', '.join(missing)} missing); "
             "run: pip install 'viseme[all]', or name a running edge with --edge HOST:PORT"
         )
     module = {"edge": "edge_gateway", "node": "inference_node"}[name]
