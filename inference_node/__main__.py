@@ -5,6 +5,7 @@ import os
 import sys
 
 from inference_node.app import Node, running_node
+from inference_node.memory import settle_memory
 from inference_node.settings import PREFIX, NodeSettings
 from inference_node.triton.watchdog import TritonState
 from shared.errors import VisemeError
@@ -21,6 +22,7 @@ def main() -> None:
     try:
         settings = load(NodeSettings, program="viseme-node", prefix=PREFIX, argv=sys.argv[1:], environ=os.environ)
         configure_logging(part="node", log_format=settings.log_format, level=settings.log_level)
+        settle_memory(os.environ)
         asyncio.run(_serve(settings))
     except VisemeError as error:
         sys.exit(f"viseme-node: {error}")

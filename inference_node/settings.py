@@ -60,7 +60,7 @@ class NodeSettings(ServiceSettings):
     patch_crf: float = Field(23.0, ge=0, le=51, description="H.264 rate factor of what goes back")
 
     cache_bytes: int = Field(2 << 30, ge=1 << 20, description="crop segments and speech kept on disk")
-    frames_bytes: int = Field(256 << 20, ge=1, description="decoded crop segments kept in memory")
+    frames_bytes: int = Field(128 << 20, ge=1, description="decoded crop segments kept in memory")
     max_speech_bytes: int = Field(_LIMITS.max_speech_bytes, ge=1, description="largest encoded speech")
     max_crop_bytes: int = Field(_LIMITS.max_crop_bytes, ge=1, description="largest crop segment")
     max_crop_segments: int = Field(_LIMITS.max_crop_segments, ge=1, description="crop segments of one job")
