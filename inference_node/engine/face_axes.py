@@ -14,7 +14,6 @@ FRONTAL_EYES = 0.555
 """Distance between the outer corners of the eyes over the face's height, seen from the front."""
 
 _FOREHEAD, _CHIN, _EYE_LEFT, _EYE_RIGHT, _CORNER_LEFT, _CORNER_RIGHT = 10, 152, 33, 263, 61, 291
-_MIDDLE = slice(4, 7)  # 82-87, 13-14 and 312-317: where an aperture is measured
 _CLOSED = 0.009  # FaceMesh sees this aperture between closed lips
 _SOFT = 0.004
 
@@ -40,8 +39,9 @@ class FaceAxes:
     def of(cls, landmarks: npt.NDArray[np.floating]) -> Self:
         """Measure faces from FaceMesh points [N, 468, 2]."""
         points = landmarks.astype(np.float64)
-        upper = points[:, list(UPPER_INNER[_MIDDLE])]
-        lower = points[:, list(LOWER_INNER[_MIDDLE])]
+        # 82-87, 13-14 and 312-317 are where an aperture is measured.
+        upper = points[:, UPPER_INNER[4:7]]
+        lower = points[:, LOWER_INNER[4:7]]
         tall, downwards = _split(points[:, _CHIN] - points[:, _FOREHEAD])
         eyes, along_eyes = _split(points[:, _EYE_RIGHT] - points[:, _EYE_LEFT])
         mouth, along_mouth = _split(points[:, _CORNER_RIGHT] - points[:, _CORNER_LEFT])

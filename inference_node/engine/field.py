@@ -24,8 +24,8 @@ _JAW = (152, 148, 377, 176, 400, 149, 378, 150, 379)
 _ABOVE = sorted(set(range(len(POINTS))) - set(rows(LOWER_INNER[1:-1] + LOWER_OUTER[1:-1] + _CHIN)))
 _BELOW = sorted(set(range(len(POINTS))) - set(rows(UPPER_INNER[1:-1] + UPPER_OUTER[1:-1] + _PHILTRUM)))
 
-_CENTRE_DOWN, _HALF_ALONG, _HALF_ACROSS, _FEATHER = 0.10, 0.37, 0.33, 0.2
-_HOLD, _RELEASE = 0.68, 0.96  # of the ellipse: the field is whole up to the first and gone from the second
+_CENTRE_DOWN, _HALF_ALONG, _HALF_ACROSS, _FEATHER = 0.10, 0.38, 0.35, 0.2
+_HOLD, _RELEASE = 0.62, 0.85  # of the ellipse: the field is whole up to the first and gone from the second
 _BORDER_PX = 14.0  # the field is gone at the patch's border
 _THROAT = 0.2  # this far below the jaw nothing moves
 _EDGE_PX = 1.3  # softness of the lips' edges
@@ -43,7 +43,7 @@ class MouthPlan:
     curves: npt.NDArray[np.float32]
     """Along the mouth [N, 2, KNOTS]: lower edge of the upper lip and upper edge of the lower one, in heights."""
     ends: npt.NDArray[np.float32]
-    """Where the mouth ends to the left and to the right, in reaches, and the softness of the edges in heights [N, 3]."""
+    """Where the mouth ends to the left and to the right, in reaches; softness of its edges in heights [N, 3]."""
     masks: npt.NDArray[np.float32]
     """As in ``RenderedFrames``."""
 
@@ -138,8 +138,13 @@ def _spline_matrix(count: int) -> Floats:
     before, start, end, after = (padded[first + shift] for shift in range(4))
     return np.asarray(
         start
-        + 0.5 * part * (end - before + part * (2 * before - 5 * start + 4 * end - after
-        + part * (3 * (start - end) + after - before)))
+        + 0.5
+        * part
+        * (
+            end
+            - before
+            + part * (2 * before - 5 * start + 4 * end - after + part * (3 * (start - end) + after - before))
+        )
     )
 
 

@@ -1,6 +1,7 @@
 """The inside of a mouth as a picture in the mouth's own axes: remembered from the person, or made up."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,6 +31,8 @@ _BESIDE = 0.8  # what was hidden behind a lip lies in its shade
 _RED_ENOUGH = 0.03
 _DARK = np.array([46.0, 20.0, 20.0])
 _TONGUE = np.array([128.0, 66.0, 66.0])
+_TOOTH_ENDS = np.array([0.0, 0.034, 0.060, 0.086, 0.108, 0.128])  # from the middle, in heights of the face
+_TOOTH_LENGTHS = np.array([0.030, 0.026, 0.027, 0.021, 0.015])  # below the closed lip line
 _IVORY = np.array([208.0, 184.0, 166.0])
 _WITHIN = 0.01  # of the height: stay so far above the lower lip that the picture was taken with
 
@@ -62,15 +65,17 @@ def skin_tone(crop: Pixels, landmarks: npt.NDArray[np.floating]) -> Floats:
 
 
 def remembered(crop: Pixels, landmarks: npt.NDArray[np.floating], axes: FaceAxes, origin: Floats) -> Inside:
-    """Cut the inside of an open mouth; ``axes`` holds that one frame, ``origin`` is the middle of its closed lip line."""
+    """Cut the inside of an open mouth.
+
+    ``axes`` holds that one frame, ``origin`` is the middle of its closed lip line.
+    """
     scale = np.array([2 * SIDE * axes.eyes[0] / (WIDTH_PX - 1), (BOTTOM - TOP) * axes.height[0] / (HEIGHT_PX - 1)])
     to_crop = axes.basis()[0] * scale
     start = origin - axes.basis()[0] @ np.array([SIDE * axes.eyes[0], -TOP * axes.height[0]])
     matrix = np.concatenate([to_crop, start[:, None]], axis=1)
     size = (WIDTH_PX, HEIGHT_PX)
-    picture = cv2.warpAffine(
-        crop, matrix, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-    )
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    picture = _bytes(cv2.warpAffine(crop, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
     outline = _outline(crop, landmarks)
     tone = skin_tone(crop, landmarks)
     aperture = float(axes.aperture[0])
@@ -117,14 +122,17 @@ def _spread(picture: Pixels, mask: npt.NDArray[np.uint8], cavity: Floats, jaw: f
         share[: last + 2, column] = 1.0
         below = np.arange(HEIGHT_PX - last - 2)
         share[last + 2 :, column] = jaw * np.exp(-below / _FADES_PX)
-    smeared = cv2.GaussianBlur(spread, (0, 0), sigmaX=4.0, sigmaY=1.0)
+    smeared = np.asarray(cv2.GaussianBlur(spread, (0, 0), sigmaX=4.0, sigmaY=1.0))
     down = np.arange(HEIGHT_PX)[:, None]
     seen = np.zeros(mask.shape, dtype=np.float32)
     seen[:, columns] = (down >= firsts) & (down <= lasts)
-    seen = cv2.GaussianBlur(seen, (0, 0), 0.8)[..., None]
-    spread = spread * seen + smeared * (1.0 - seen)
-    share = cv2.GaussianBlur(share, (0, 0), 1.3)[..., None]
-    return np.asarray(np.clip(np.rint(spread * share + cavity * (1.0 - share)), 0, 255), dtype=np.uint8)
+    kept = np.asarray(cv2.GaussianBlur(seen, (0, 0), 0.8))[..., None]
+    soft = np.asarray(cv2.GaussianBlur(share, (0, 0), 1.3))[..., None]
+    return _bytes((spread * kept + smeared * (1.0 - kept)) * soft + cavity * (1.0 - soft))
+
+
+def _bytes(picture: npt.NDArray[Any]) -> Pixels:
+    return np.asarray(np.clip(np.rint(picture), 0, 255), dtype=np.uint8)
 
 
 def _extent(
@@ -140,18 +148,16 @@ def _extent(
         spare = len(rows) // 6
         ends[0, place] = rows[0] + _run(lips[rows[:spare], column]) + 1
         ends[1, place] = rows[-1] - _run(lips[rows[::-1][:spare], column]) - 1
-    if len(columns):
-        # One row for a whole tooth: neighbours that differ would show as steps.
-        padded = np.pad(ends, ((0, 0), (_CALM // 2, _CALM // 2)), mode="edge")
-        windows = np.lib.stride_tricks.sliding_window_view(padded, _CALM, axis=1)
-        ends = np.stack(
-            [
-                np.maximum(np.median(windows[0], axis=1), ends[0] - 2),
-                np.minimum(np.median(windows[1], axis=1), ends[1] + 2),
-            ]
-        )
-    firsts, lasts = np.rint(ends).astype(np.intp)
+    calm = _calmed(ends) if len(columns) else ends
+    firsts, lasts = np.rint(calm).astype(np.intp)
     return columns, firsts, np.maximum(lasts, firsts + 2)
+
+
+def _calmed(ends: Floats) -> Floats:
+    """One row for a whole tooth: neighbours that differ would show as steps."""
+    padded = np.pad(ends, ((0, 0), (_CALM // 2, _CALM // 2)), mode="edge")
+    middle = np.median(np.lib.stride_tricks.sliding_window_view(padded, _CALM, axis=1), axis=2)
+    return np.stack([np.maximum(middle[0], ends[0] - 2), np.minimum(middle[1], ends[1] + 2)])
 
 
 def _run(flags: npt.NDArray[np.bool_]) -> int:
@@ -175,7 +181,7 @@ def _like_lips(picture: Pixels, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.b
 
 def _cavity(tone: Floats) -> Floats:
     """The dark of a mouth, and a tongue in it, in the light that the skin is in [HEIGHT_PX, WIDTH_PX, 3]."""
-    light = tone.mean() / 160.0
+    light = _light(tone)
     down, right = _places()
     dark = _DARK * light * (1.0 - 0.3 * smoothstep(0.0, 0.05, down))[..., None]
     tongue = np.exp(-((right / 0.11) ** 4)) * smoothstep(0.035, 0.11, down) * 0.75
@@ -190,28 +196,26 @@ def _places() -> tuple[Floats, Floats]:
 
 def made_up(tone: Floats) -> Inside:
     """Paint a plausible inside for a mouth that is never seen open: upper teeth in the shade, a tongue, the dark."""
-    light = tone.mean() / 160.0
-    down, right = _places()
+    teeth, shade = _teeth()
     picture = _cavity(tone)
-    # Teeth: the two in the middle widest and longest, each rounded below, the row bent back into the shade.
+    picture += teeth[..., None] * (_IVORY * _light(tone) * shade[..., None] - picture)
+    blurred = _bytes(cv2.GaussianBlur(picture, (0, 0), 1.1))
+    return Inside(picture=blurred, tone=tone, aperture=0.1, jaw=0.0, lower=0.1, made_up=True)
+
+
+def _teeth() -> tuple[Floats, Floats]:
+    """A row of upper teeth, longest in the middle, bent back into the shade: where it is, and how light."""
+    down, right = _places()
     beside = np.abs(right)
-    bounds = np.array([0.0, 0.034, 0.060, 0.086, 0.108, 0.128])
-    lengths = np.array([0.030, 0.026, 0.027, 0.021, 0.015])
-    tooth = np.clip(np.searchsorted(bounds, beside, side="right") - 1, 0, len(lengths) - 1)
-    middle = (bounds[tooth] + bounds[tooth + 1]) / 2.0
-    half = (bounds[tooth + 1] - bounds[tooth]) / 2.0
-    across = np.clip((beside - middle) / half, -1.0, 1.0)
-    edge = lengths[tooth] - 0.003 * across**4
+    tooth = np.clip(np.searchsorted(_TOOTH_ENDS, beside, side="right") - 1, 0, len(_TOOTH_LENGTHS) - 1)
+    starts, ends = _TOOTH_ENDS[tooth], _TOOTH_ENDS[tooth + 1]
+    across = np.clip((2.0 * beside - starts - ends) / (ends - starts), -1.0, 1.0)
+    edge = _TOOTH_LENGTHS[tooth] - 0.003 * across**4
     teeth = (1.0 - smoothstep(-0.005, 0.003, down - edge)) * (1.0 - smoothstep(0.085, 0.128, beside))
-    shade = (0.86 - 2.6 * beside**1.3) * (1.0 - 0.08 * np.abs(across) ** 6)
-    shade = shade * (0.86 + 0.14 * smoothstep(-0.02, 0.02, down))
-    picture += teeth[..., None] * (_IVORY * light * shade[..., None] - picture)
-    picture = cv2.GaussianBlur(picture, (0, 0), 1.1)
-    return Inside(
-        picture=np.clip(np.rint(picture), 0, 255).astype(np.uint8),
-        tone=tone,
-        aperture=0.1,
-        jaw=0.0,
-        lower=0.1,
-        made_up=True,
-    )
+    shade = (0.86 - 2.6 * beside**1.3) * (1.0 - 0.08 * across**6)
+    return teeth, shade * (0.86 + 0.14 * smoothstep(-0.02, 0.02, down))
+
+
+def _light(tone: Floats) -> float:
+    """How light the light is, 1 where skin is of middling brightness."""
+    return float(tone.mean()) / 160.0

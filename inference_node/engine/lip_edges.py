@@ -16,7 +16,7 @@ from inference_node.engine.rig import LOWER_INNER, LOWER_OUTER, UPPER_INNER, UPP
 _STEP = 0.1
 _LINE = np.arange(-4, 9) * _STEP  # of the lip's thickness; 0 at the inner line
 _ZERO, _DEEPEST = 4, 10
-_LIT = 0.6
+_LIT = 0.45
 _RED_ENOUGH = (0.03, 0.07)  # lips must be so much redder than what lies inside them, or colour tells nothing
 _NEIGHBOURS = np.array([1.0, 2.0, 3.0, 2.0, 1.0])
 
@@ -38,7 +38,7 @@ def _share(crop: Pixels, inner: npt.NDArray[np.floating], outer: npt.NDArray[np.
     light = colours.sum(axis=2) + 1.0
     red = (colours[..., 0] - colours[..., 1]) / light
     # FaceMesh's outer line may lie on skin: what is reddest along the lines, and not dark, is lip.
-    lit = light > _LIT * np.median(light)
+    lit = light > _LIT * np.quantile(light[:, _ZERO:], 0.9)
     lip_red = np.quantile(red[:, _ZERO:][lit[:, _ZERO:]], 0.8) if lit[:, _ZERO:].any() else 0.0
     lip_light = np.median(light[lit & (red > 0.85 * lip_red)]) if (lit & (red > 0.85 * lip_red)).any() else light.mean()
     pale = red[:, : _ZERO + 2].min(axis=1, keepdims=True)

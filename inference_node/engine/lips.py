@@ -28,6 +28,8 @@ def rows(points: tuple[int, ...]) -> list[int]:
 
 
 _UPPER_OUTER, _UPPER_INNER, _LOWER_INNER, _LOWER_OUTER = map(rows, (UPPER_OUTER, UPPER_INNER, LOWER_INNER, LOWER_OUTER))
+_LIPS = ((_UPPER_OUTER, _UPPER_INNER), (_LOWER_OUTER, _LOWER_INNER))
+_TAPER = 1.0 - np.linspace(-1.0, 1.0, 11)[1:-1] ** 4
 _ARCH = np.sqrt(1.0 - np.linspace(-1.0, 1.0, 11) ** 2)
 
 _WIDEST_ASKED = 0.17
@@ -93,44 +95,69 @@ def move_lips(
 ) -> LipMove:
     """Move the lips of frames (FaceMesh points [N, 468, 2]) to the asked shapes [N, 4].
 
-    ``rest_width`` is the person's ``FaceAxes.width`` at rest; ``beyond`` [N, 2, 9] is the share of each lip that is none
-    (``lip_edges.beyond_inner_line``). The frame's own aperture is taken away first: an open mouth
-    closes when that is asked.
+    ``rest_width`` is the person's ``FaceAxes.width`` at rest; ``beyond`` [N, 2, 9] is the share of each lip that is no
+    lip (``lip_edges.beyond_inner_line``). The frame's own aperture is taken away first: an open mouth closes when that
+    is asked.
     """
-    asked = shapes.astype(np.float64)
-    opening = np.clip(_GAIN * asked[:, Shape.APERTURE], 0.0, _WIDEST_ASKED)
-    opening = opening * (1.0 + CHIN_PER_APERTURE * opening)
-    rounding = np.clip(asked[:, Shape.ROUNDING], 0.0, 1.0)[:, None]
-    press = np.clip(asked[:, Shape.PRESS], 0.0, 1.0)[:, None]
-    press = press * (1.0 - 0.7 * openness(axes.aperture))[:, None]  # lips that were open have no thickness to spare
-    own_width = np.clip(axes.width / rest_width - 1.0, -0.4, 0.4)
-    widening = np.clip(asked[:, Shape.WIDTH], -0.4, 0.3) - _WIDTH_FOLLOWED * own_width - _ROUND_NARROWS * rounding[:, 0]
-
+    asked = _asked(shapes, axes, rest_width)
     frame = np.stack([axes.right * (axes.height * axes.turned())[:, None], axes.down * axes.height[:, None]], axis=2)
     centre = landmarks[:, [13, 14]].astype(np.float64).mean(axis=1)
     points = _solve(frame, landmarks[:, POINTS].astype(np.float64) - centre[:, None])
-
-    source, target = points.copy(), points + PER_WIDTH * widening[:, None, None]
-    target -= PER_APERTURE * axes.aperture[:, None, None]
+    target = points + PER_WIDTH * asked.widening[:, None, None] - PER_APERTURE * axes.aperture[:, None, None]
     _close(target)
     line = target[:, _UPPER_INNER[5]].copy()
-    target += _opening(opening, rounding)
-    inset = _inset(points, openness(axes.aperture), openness(opening))[:, None]
-    none = beyond * smoothstep(0.0, _PARTED, axes.aperture)[:, None, None]
-    for side, (outer, inner) in enumerate(((_UPPER_OUTER, _UPPER_INNER), (_LOWER_OUTER, _LOWER_INNER))):
-        gathered = np.clip(_GATHERS * (axes.aperture - opening), -0.1, 0.2)[:, None]
-        thicker = 1.0 + _ROUND_THICKENS * rounding - _PRESS_THINS * press + gathered
-        body = target[:, outer[1:-1], 1] - target[:, inner[1:-1], 1]
-        target[:, outer[1:-1], 1] = target[:, inner[1:-1], 1] + body * thicker
-        inwards = inset * _taper(len(inner) - 2)
-        lip = points[:, outer[1:-1], 1] - points[:, inner[1:-1], 1]
-        source[:, inner[1:-1], 1] += np.sign(lip) * inwards + (_PRESS_HIDES * press + none[:, side]) * lip
+    target += _opening(asked.opening, asked.rounding[:, None])
+    _thicken(target, axes, asked)
     return LipMove(
-        source=_apply(frame, source) + centre[:, None],
+        source=_apply(frame, _taken_from(points, axes, asked, beyond)) + centre[:, None],
         target=_apply(frame, target) + centre[:, None],
         origin=_apply(frame, line[:, None])[:, 0] + centre,
-        aperture=opening,
+        aperture=asked.opening,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The asked shapes in this module's terms, all [N]."""
+
+    opening: Floats
+    widening: Floats
+    rounding: Floats
+    press: Floats
+
+
+def _asked(shapes: npt.NDArray[np.floating], axes: FaceAxes, rest_width: float) -> _Asked:
+    columns = shapes.astype(np.float64)
+    opening = np.clip(_GAIN * columns[:, Shape.APERTURE], 0.0, _WIDEST_ASKED)
+    rounding = np.clip(columns[:, Shape.ROUNDING], 0.0, 1.0)
+    own = np.clip(axes.width / rest_width - 1.0, -0.4, 0.4)
+    spare = 1.0 - 0.7 * openness(axes.aperture)  # lips that were open have little thickness to press
+    return _Asked(
+        opening=opening * (1.0 + CHIN_PER_APERTURE * opening),
+        widening=np.clip(columns[:, Shape.WIDTH], -0.4, 0.3) - _WIDTH_FOLLOWED * own - _ROUND_NARROWS * rounding,
+        rounding=rounding,
+        press=np.clip(columns[:, Shape.PRESS], 0.0, 1.0) * spare,
+    )
+
+
+def _thicken(target: Floats, axes: FaceAxes, asked: _Asked) -> None:
+    gathered = np.clip(_GATHERS * (axes.aperture - asked.opening), -0.1, 0.2)
+    thicker = (1.0 + _ROUND_THICKENS * asked.rounding - _PRESS_THINS * asked.press + gathered)[:, None]
+    for outer, inner in _LIPS:
+        edge = target[:, inner[1:-1], 1]
+        target[:, outer[1:-1], 1] = edge + (target[:, outer[1:-1], 1] - edge) * thicker
+
+
+def _taken_from(points: Floats, axes: FaceAxes, asked: _Asked, beyond: Floats) -> Floats:
+    """Where the moved points take their pixels from: the lips' edges a little inside what FaceMesh calls lip."""
+    source = points.copy()
+    inset = _inset(points, openness(axes.aperture), openness(asked.opening))[:, None] * _TAPER
+    believed = beyond * smoothstep(0.0, _PARTED, axes.aperture)[:, None, None]
+    for side, (outer, inner) in enumerate(_LIPS):
+        lip = points[:, outer[1:-1], 1] - points[:, inner[1:-1], 1]
+        hidden = _PRESS_HIDES * asked.press[:, None] + believed[:, side]
+        source[:, inner[1:-1], 1] += np.sign(lip) * inset + hidden * lip
+    return source
 
 
 def _solve(frame: Floats, vectors: Floats) -> Floats:
@@ -144,7 +171,7 @@ def _apply(frame: Floats, vectors: Floats) -> Floats:
 def _close(points: Floats) -> None:
     """Bring both inner lines onto the line between them; the rest of each lip follows."""
     between = _STEADY * points[:, _UPPER_INNER] + (1.0 - _STEADY) * points[:, _LOWER_INNER]
-    for outer, inner in ((_UPPER_OUTER, _UPPER_INNER), (_LOWER_OUTER, _LOWER_INNER)):
+    for outer, inner in _LIPS:
         points[:, outer[1:-1]] += 0.8 * (between - points[:, inner])[:, 1:-1]
         points[:, inner] = between
 
@@ -170,8 +197,3 @@ def _inset(points: Floats, was_open: Floats, opens: Floats) -> Floats:
     towards = np.minimum(_CLOSED_EACH, gap / 2.0)
     touching = _INSET_PARTED * opens - (1.0 - opens) * towards
     return np.asarray(was_open * _INSET + (1.0 - was_open) * touching)
-
-
-def _taper(count: int) -> Floats:
-    places = np.linspace(-1.0, 1.0, count + 2)[1:-1]
-    return np.asarray(1.0 - places**4)

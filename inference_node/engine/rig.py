@@ -15,8 +15,9 @@ UPPER_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER_INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 LOWER_OUTER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
 
-# One row a pair of points: the point at the picture's left, its mirror, then how far the left one goes (right, down) per
-# unit of aperture and (right, down) per unit of width, in heights of the face. A point of the middle is its own mirror.
+# One row a pair of points: the point at the picture's left, its mirror, then how far the left one goes (right, down)
+# per unit of aperture and (right, down) per unit of width, in heights of the face. A point of the middle is its own
+# mirror.
 _ROWS: tuple[tuple[int, int, float, float, float, float], ...] = (
     # lips, outer line
     (61, 291, 0.00, 0.32, -0.16, -0.05),

@@ -16,6 +16,7 @@ from inference_node.engine.inside import HEIGHT_PX, WIDTH_PX, Inside, made_up, r
 from inference_node.engine.lip_edges import beyond_inner_line
 from inference_node.engine.lips import LipMove, jaw_drop, move_lips, openness, smoothstep
 from inference_node.engine.port import EngineCard, FaceFrames, Memory, Patch, RenderedFrames, Tensors
+from inference_node.speech.listener import Listener
 from inference_node.speech.mouth import MouthTrack
 
 PATCH = Patch(x=56, y=128, width=208, height=176)
@@ -39,6 +40,9 @@ _BATCH = 8
 _OPEN_ENOUGH = 0.035
 _WIDE_ENOUGH = 0.13
 _WIDEST_REST = 0.60  # of the eyes' distance; a mouth that is wider wherever it is seen, smiles
+_USUAL_WIDTH = 0.54
+_MIDDLING_SKIN = np.array([190.0, 150.0, 130.0])
+_SMALLEST_PX = 32.0
 _SMILE_TAKEN = 0.5
 
 
@@ -64,12 +68,11 @@ class WarpEngine:
 
     def __init__(self, tensors: Tensors) -> None:
         self._tensors = tensors
+        self._listener = Listener(tensors)
 
     async def hear(self, samples: npt.NDArray[np.float32]) -> MouthTrack:
         """Turn speech (float32, mono, 16 kHz, -1 to 1) into a mouth track."""
-        from inference_node.speech.listener import Listener
-
-        return await Listener(self._tensors).hear(samples)
+        return await self._listener.hear(samples)
 
     async def remember(self, frames: FaceFrames) -> WarpMemory:
         """Learn a face from reference frames: how wide its mouth is at rest, and what is inside."""
@@ -77,20 +80,36 @@ class WarpEngine:
 
     async def render(self, frames: FaceFrames, shapes: npt.NDArray[np.float32], memory: Memory) -> RenderedFrames:
         """Paint the shapes into the frames."""
-        known = cast(WarpMemory, memory)
-        patches, masks = [], []
-        for start in range(0, len(frames.crops), _BATCH):
-            part = slice(start, start + _BATCH)
-            inputs, ellipses = await asyncio.to_thread(
+        known = cast("WarpMemory", memory)
+        patches = np.ascontiguousarray(_patches(frames.crops))
+        masks = np.zeros((len(patches), 6), dtype=np.float32)
+        seen = np.flatnonzero(_usable(frames.landmarks))
+        for start in range(0, len(seen), _BATCH):
+            part = seen[start : start + _BATCH]
+            inputs, masks[part] = await asyncio.to_thread(
                 _prepare, frames.crops[part], frames.landmarks[part], shapes[part], known
             )
             answer = await self._tensors.infer(_MODEL, inputs, [OUTPUT])
-            patches.append(answer[OUTPUT].astype(np.uint8, copy=False))
-            masks.append(ellipses)
-        return RenderedFrames(patches=np.concatenate(patches), masks=np.concatenate(masks))
+            patches[part] = answer[OUTPUT]
+        return RenderedFrames(patches=patches, masks=masks)
+
+
+def _patches(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return crops[:, PATCH.y : PATCH.y + PATCH.height, PATCH.x : PATCH.x + PATCH.width]
+
+
+def _usable(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Frames with a face that has a size; nothing is painted into the others."""
+    tall = np.linalg.norm(landmarks[:, 152] - landmarks[:, 10], axis=-1)
+    wide = np.linalg.norm(landmarks[:, 263] - landmarks[:, 33], axis=-1)
+    return np.asarray(np.isfinite(landmarks).all(axis=(1, 2)) & (tall > _SMALLEST_PX) & (wide > _SMALLEST_PX / 4))
 
 
 def _learn(frames: FaceFrames) -> WarpMemory:
+    usable = _usable(frames.landmarks)
+    if not usable.any():
+        return WarpMemory(inside=made_up(_MIDDLING_SKIN), rest_width=_USUAL_WIDTH)
+    frames = FaceFrames(crops=frames.crops[usable], landmarks=frames.landmarks[usable])
     axes = FaceAxes.of(frames.landmarks)
     resting = axes.aperture <= np.quantile(axes.aperture, 0.4)
     rest_width = float(np.median(axes.width[resting]))
@@ -133,9 +152,8 @@ def _prepare(
     beyond = np.stack([beyond_inner_line(crop, points) for crop, points in zip(crops, landmarks, strict=True)])
     move = move_lips(landmarks, axes, shapes, memory.rest_width, beyond)
     plan: MouthPlan = plan_mouths(move, axes, PATCH, crops.shape[1])
-    area = crops[:, PATCH.y : PATCH.y + PATCH.height, PATCH.x : PATCH.x + PATCH.width]
     inputs: dict[str, npt.NDArray[np.generic]] = {
-        "PATCH": np.ascontiguousarray(area),
+        "PATCH": np.ascontiguousarray(_patches(crops)),
         "INSIDE": np.repeat(memory.inside.picture[None], len(crops), axis=0),
         "FLOWS": plan.flows,
         "AXES": plan.axes,
