@@ -311,6 +311,8 @@ class FrameReader:
     def _rewind(self) -> None:
         """Start anew, just as the first time."""
         self._pending = None
+        # Frames of the decoder that goes would keep the memory of all that it ever made.
+        self._cache.clear()
         self._open_decoder.reopen()
         self._next, self._sought = 0, False
 
