@@ -19,6 +19,10 @@ PIECE_BYTES: Final = 256 << 10
 _EDGE_CHUNKS: Final = 2
 """Chunks from head and tail that go first, so that probing and decoding can begin."""
 
+WINDOW_CHUNKS: Final = 8
+"""Chunks on their way that the edge has not yet called safe. It bounds what a cut costs; 4 MiB would slow a link of
+100 Mbit/s and 200 ms, this fills one of 300 Mbit/s."""
+
 ProgressCallback = Callable[[model.Transfer], None]
 
 
@@ -39,6 +43,8 @@ class Upload:
         self._source = source
         self._on_progress = on_progress
         self._held: set[int] = set()
+        self._flying: set[int] = set()
+        self._landed = asyncio.Event()
         self._skipped_bytes: int | None = None
         self._attempts = Attempts(link)
         self._clock = asyncio.get_running_loop().time
@@ -55,6 +61,7 @@ class Upload:
 
     async def _attempt(self) -> model.Asset:
         self._moved = self._clock()
+        self._flying.clear()
         call = self._link.media.Upload(None)
         sender = asyncio.create_task(self._send(call))
         reader = asyncio.create_task(self._receive(call))
@@ -82,8 +89,10 @@ class Upload:
         if not await send(call, asset_pb2.UploadRequest(manifest=manifest)):
             return  # the stream is over: the reader knows why
         for index in chunk_order(len(source.digests)):
+            await self._room()
             if index in self._held:
                 continue
+            self._flying.add(index)
             for piece in _pieces(index, await source.chunk(index)):
                 if index in self._held:
                     break
@@ -91,6 +100,16 @@ class Upload:
                     return
                 self._moved = self._clock()
         await call.done_writing()
+
+    async def _room(self) -> None:
+        while len(self._flying) >= WINDOW_CHUNKS:
+            self._landed.clear()
+            await self._landed.wait()
+
+    def _land(self, chunks: set[int]) -> None:
+        self._held |= chunks
+        self._flying -= chunks
+        self._landed.set()
 
     async def _receive(self, call: Any) -> model.Asset:
         while (answer := await read_within(call, self._link, lambda: self._moved)) is not END:
@@ -100,14 +119,15 @@ class Upload:
                 self._tell(self._source.size_bytes)
                 return asset_from(answer.complete.asset)
             if kind == "start":
-                self._held = _indices(answer.start.held)
+                self._held.clear()
+                self._land(_indices(answer.start.held))
                 held_bytes = sum(self._size_of(index) for index in self._held)
                 if self._skipped_bytes is None:
                     self._skipped_bytes = held_bytes
                 self._tell(held_bytes)
             elif kind == "persisted":
                 self._attempts.progress()
-                self._held |= _indices(answer.persisted.chunks)
+                self._land(_indices(answer.persisted.chunks))
                 self._tell(answer.persisted.persisted_bytes)
         raise EdgeUnavailableError(f"the edge at {self._link.address} ended the upload before it was complete")
 
