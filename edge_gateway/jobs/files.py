@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ class JobFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._writing = threading.Lock()
 
     @property
     def exists(self) -> bool:
@@ -49,7 +51,8 @@ class JobFiles:
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a small JSON file."""
-        write_atomic(self._root / name, json.dumps(value).encode())
+        with self._writing:
+            write_atomic(self._root / name, json.dumps(value).encode())
 
     def speech(self) -> Speech | None:
         """The encoded speech, if it is there."""
