@@ -151,13 +151,11 @@ async def _networks(
         local: Tensors = LocalTensors(repository, observe=metrics.called)
         return registry(factories, local, default=settings.engine), LocalRuntime()
     if settings.triton_url:
-        server, url, is_local = None, settings.triton_url, settings.triton_shared_memory
+        server, url = None, settings.triton_url
     else:
         server = await stack.enter_async_context(triton_server(_server_options(settings, repository)))
-        url, is_local = server.url, True
-    tensors = TritonTensors(
-        url, is_local=is_local, deadline_s=settings.network_deadline_seconds, observe=metrics.called
-    )
+        url = server.url
+    tensors = TritonTensors(url, deadline_s=settings.network_deadline_seconds, observe=metrics.called)
     stack.push_async_callback(tensors.close)
     engines = registry(factories, tensors, default=settings.engine)
     watchdog = Watchdog(tensors, server, engines.models, patience=Patience(), on_reload=metrics.reloaded)

@@ -36,9 +36,6 @@ class NodeSettings(ServiceSettings):
     )
 
     triton_url: str = Field("", description="a Triton that runs elsewhere (HOST:PORT of its gRPC); none launches one")
-    triton_shared_memory: bool = Field(
-        default=False, description="the Triton of --triton-url sees this machine's /dev/shm"
-    )
     triton_environment: Path | None = Field(
         None, description="the folder made by `python -m inference_node.triton.environment`; by default .triton"
     )

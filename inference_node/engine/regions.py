@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 SMALLEST_BYTES: Final = 1 << 20
-_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - POSIX shared memory lives nowhere else on Linux
+SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - POSIX shared memory lives nowhere else on Linux
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,7 +79,7 @@ class RegionPool:
 
     async def _make(self, size: int) -> Region:
         name = f"viseme_{os.getpid()}_{secrets.token_hex(6)}"
-        path = _FOLDER / name
+        path = SHARED_MEMORY / name
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         try:
             # Reserved now: a full /dev/shm is an error here and not a SIGBUS later.

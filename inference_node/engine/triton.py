@@ -13,7 +13,7 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype, triton_to_np_dtype
 
-from inference_node.engine.regions import Region, RegionPool
+from inference_node.engine.regions import SHARED_MEMORY, Region, RegionPool
 from shared.errors import DeadlineError, EngineUnavailableError, InternalError, VisemeError
 from shared.telemetry.logging import get_logger
 
@@ -26,7 +26,15 @@ SHARED_FROM_BYTES: Final = 32 << 10
 
 _REGIONS_BYTES: Final = 256 << 20
 _UNKNOWN_DIMENSION: Final = 128
-_NETWORK_GONE: Final = ("Stub process", "is not ready", "unknown model", "not found", "no available versions")
+_UNKNOWN_REGION: Final = "shared memory region"
+_NETWORK_GONE: Final = (
+    _UNKNOWN_REGION,
+    "Stub process",
+    "is not ready",
+    "unknown model",
+    "not found",
+    "no available versions",
+)
 _LOG: Final = get_logger(__name__)
 
 
@@ -50,12 +58,12 @@ class TritonTensors:
 
     Args:
         url: ``host:port`` or ``unix:/path``.
-        is_local: Whether the server can see this machine's shared memory.
+        shares_memory: Whether to try the server with shared memory; one that does not see it gets tensors inline.
         deadline_s: What one call may take.
         observe: Told about every answered call.
     """
 
-    def __init__(self, url: str, *, is_local: bool, deadline_s: float, observe: Observe) -> None:
+    def __init__(self, url: str, *, shares_memory: bool = True, deadline_s: float, observe: Observe) -> None:
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         # A server that was started again is found at once.
         options += [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 1000)]
@@ -65,7 +73,9 @@ class TritonTensors:
         self._observe = observe
         self._signatures: dict[str, _Signature] = {}
         self._answered_at: dict[str, float] = {}
-        self._regions = RegionPool(self._register, limit_bytes=_REGIONS_BYTES) if is_local else None
+        self._regions = RegionPool(self._register, limit_bytes=_REGIONS_BYTES)
+        self._tries_sharing = shares_memory and SHARED_MEMORY.is_dir()
+        self._shares = self._tries_sharing
 
     async def infer(self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         """Run one batch through a network, in several calls where it is larger than the network takes."""
@@ -106,18 +116,15 @@ class TritonTensors:
     def forget_server(self) -> None:
         """Forget what an earlier server process had: signatures and mapped regions."""
         self._signatures.clear()
-        if self._regions is not None:
-            self._regions.clear()
+        self._regions.clear()
+        self._shares = self._tries_sharing
 
     async def close(self) -> None:
         """Give the regions and the connection back."""
-        if self._regions is not None:
-            for name in self._regions.names:
-                try:
-                    await self._client.unregister_system_shared_memory(name, client_timeout=1.0)
-                except InferenceServerException:
-                    break  # the server is gone, and its mappings with it
-            self._regions.clear()
+        for name in self._regions.names:
+            if not await self._unregister(name):
+                break  # the server is gone, and its mappings with it
+        self._regions.clear()
         await self._client.close()
 
     async def _infer(
@@ -168,18 +175,44 @@ class TritonTensors:
 
     @asynccontextmanager
     async def _region(self, size_bytes: int) -> AsyncIterator[Region | None]:
-        region = await self._regions.take(size_bytes) if self._regions is not None and size_bytes else None
+        region = await self._take_region(size_bytes) if self._shares and size_bytes else None
         try:
             yield region
+        except InferenceServerException as error:
+            if region is not None:
+                self._regions.discard(region)
+                await self._unregister(region.name)
+            if _UNKNOWN_REGION in str(error.message()):  # the server was started again behind our back
+                self._regions.clear()
+            raise
         except BaseException:
-            if region is not None and self._regions is not None:
+            if region is not None:
                 self._regions.discard(region)
             raise
-        if region is not None and self._regions is not None:
+        if region is not None:
             self._regions.put_back(region)
+
+    async def _take_region(self, size_bytes: int) -> Region | None:
+        try:
+            return await self._regions.take(size_bytes)
+        except OSError as error:
+            _LOG.warning("no shared memory; tensors go inline", words=error.strerror)
+        except InferenceServerException as error:
+            if any(code in str(error.status()) for code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")):
+                raise
+            self._shares = False
+            _LOG.info("triton does not see our shared memory; tensors go inline", url=self._url)
+        return None
 
     async def _register(self, name: str, key: str, size_bytes: int) -> None:
         await self._client.register_system_shared_memory(name, key, size_bytes, client_timeout=self._deadline_s)
+
+    async def _unregister(self, name: str) -> bool:
+        try:
+            await self._client.unregister_system_shared_memory(name, client_timeout=1.0)
+        except InferenceServerException:
+            return False
+        return True
 
     async def _signature(self, model: str) -> _Signature:
         known = self._signatures.get(model)

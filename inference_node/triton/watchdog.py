@@ -184,7 +184,7 @@ class Watchdog:
             async with asyncio.timeout(self._patience.start_s):
                 await self._until_live()
                 for name in self._names:
-                    await self._models.load(name)
+                    await self._load_first(name)
                 await self._check_known_answer()
                 for name in self._names[1:]:
                     await self._models.ask(name, self._patience.start_s)
@@ -199,6 +199,16 @@ class Watchdog:
             if self._process is not None and not self._process.is_running:
                 raise EngineUnavailableError("The Triton server ended while it started; its log stands above.")
             await asyncio.sleep(0.05)
+
+    async def _load_first(self, name: str) -> None:
+        if self._process is None:
+            try:
+                await self._models.ask(name, self._patience.answer_s)
+            except (EngineUnavailableError, DeadlineError):
+                _LOG.debug("network is not loaded", model=name)
+            else:
+                return  # others may be using it, and it may not be ours to load
+        await self._models.load(name)
 
     async def _check_known_answer(self) -> None:
         """Both ways that tensors go, inline and by shared memory, must give exactly what arithmetic gives.

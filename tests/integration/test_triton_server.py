@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from inference_node.app import MODEL_REPOSITORY
+from inference_node.engine import regions
 from inference_node.engine.local import LocalTensors
 from inference_node.engine.triton import TritonTensors
 from inference_node.triton.environment import TritonEnvironment, TritonEnvironmentError, find
@@ -47,13 +48,13 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    environment: TritonEnvironment, folder: Path, *, is_local: bool = True, deadline_s: float = 2.0
+    environment: TritonEnvironment, folder: Path, *, shares_memory: bool = True, deadline_s: float = 2.0
 ) -> AsyncIterator[Running]:
     options = ServerOptions(environment=environment, repository=MODEL_REPOSITORY, folder=folder)
     async with triton_server(options) as server:
         calls: list[str] = []
         tensors = TritonTensors(
-            server.url, is_local=is_local, deadline_s=deadline_s, observe=lambda model, _: calls.append(model)
+            server.url, shares_memory=shares_memory, deadline_s=deadline_s, observe=lambda model, _: calls.append(model)
         )
         patience = Patience(period_s=0.3, answer_s=1.0, start_s=15.0)
         watchdog = Watchdog(tensors, server, [], patience=patience, on_reload=calls.append)
@@ -81,9 +82,9 @@ def shared_memory(server: TritonServer) -> list[str]:
     return [path.name for path in Path("/dev/shm").iterdir() if path.name.startswith(ours)]  # noqa: S108 - not ours to name
 
 
-@pytest.mark.parametrize("is_local", [True, False], ids=["shared memory", "inline"])
-async def test_answers_are_exact(environment: TritonEnvironment, tmp_path: Path, *, is_local: bool) -> None:
-    async with running(environment, tmp_path, is_local=is_local) as triton:
+@pytest.mark.parametrize("shares_memory", [True, False], ids=["shared memory", "inline"])
+async def test_answers_are_exact(environment: TritonEnvironment, tmp_path: Path, *, shares_memory: bool) -> None:
+    async with running(environment, tmp_path, shares_memory=shares_memory) as triton:
         answers = await asyncio.gather(*(triton.ask() for _ in range(8)))
         assert all(np.array_equal(answer, ANSWER) for answer in answers)
         assert "probe" in triton.calls
@@ -186,3 +187,31 @@ def test_it_dies_with_a_node_that_is_killed(environment: TritonEnvironment, tmp_
         node.kill()
     server.wait(timeout=5)
     assert not server.is_running()
+
+
+async def test_a_triton_that_runs_elsewhere_is_used_as_it_is(environment: TritonEnvironment, tmp_path: Path) -> None:
+    async with running(environment, tmp_path) as triton:
+        worker = stub(triton.server).pid
+        tensors = TritonTensors(triton.server.url, deadline_s=2.0, observe=lambda *_: None)
+        watchdog = Watchdog(tensors, None, ["probe"], patience=Patience(period_s=0.1), on_reload=lambda _: None)
+        task = asyncio.create_task(watchdog.run())
+        try:
+            await asyncio.wait_for(watchdog.recovered(10), 10)
+            answer = await tensors.infer("probe", {"INPUT": QUESTION}, ["BYTES"])
+            assert np.array_equal(answer["BYTES"], ANSWER)
+            assert stub(triton.server).pid == worker
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await tensors.close()
+
+
+async def test_a_triton_that_does_not_see_our_memory_gets_tensors_inline(
+    environment: TritonEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "shm"
+    elsewhere.mkdir()
+    monkeypatch.setattr(regions, "SHARED_MEMORY", elsewhere)
+    async with running(environment, tmp_path) as triton:
+        assert np.array_equal(await triton.ask(), ANSWER)
+        assert not list(elsewhere.iterdir())
