@@ -43,7 +43,7 @@ class NodeSettings(ServiceSettings):
     triton_metrics: str = Field("", description="loopback ADDR:PORT on which the launched Triton serves its metrics")
     model_repository: Path | None = Field(None, description="the models; by default those that come with viseme")
     network_deadline_seconds: float = Field(30.0, gt=0, description="what one call of a network may take")
-    recovery_seconds: float = Field(60.0, gt=0, description="how long a segment waits for a Triton that is down")
+    recovery_seconds: float = Field(45.0, gt=0, description="how long a segment waits for a Triton that is down")
 
     workers: int = Field(2, ge=1, le=64, description="segments that are rendered at the same time")
     threads: int = Field(
