@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
+from itertools import islice
 
 from inference_node.engine.port import Engine
 from inference_node.metrics import NodeMetrics
@@ -40,6 +41,8 @@ from shared.errors import (
 from shared.telemetry.logging import get_logger
 
 _REPLIES = 64
+_LOOKED_AT = 64
+"""Parked orders that are looked at when something has arrived; the earliest are what matters."""
 _RETRY_S = 2.0
 _LOG = get_logger(__name__)
 
@@ -216,7 +219,7 @@ class Session:
             self._outbox.close(error)
 
     def _fill(self) -> None:
-        candidates = iter(list(self._parked.values()))
+        candidates = iter(list(islice(self._parked.values(), _LOOKED_AT)))
         looked = 0
         while len(self._in_flight) < self._limits.stream_segments and (order := next(candidates, None)) is not None:
             task = self._task(order, ask=looked < self._limits.stream_segments)

@@ -472,3 +472,20 @@ async def test_without_triton_it_says_so(tmp_path: Path, crops: list[Crop], spee
         assert (await status(node)).triton == pb.TRITON_STATE_LOCAL
         edge = await Edge(crops, speech).run(node.stub)
     assert painted_error(edge.segments[0][0], crops[0]) < 4
+
+
+async def test_one_job_does_not_fill_the_queue(tmp_path: Path, crops: list[Crop], speech: bytes) -> None:
+    async with serving(tmp_path, workers=1, stream_segments=2) as node, asyncio.timeout(15):
+        await Edge(crops, speech).run(node.stub, segments=(0, 1))
+        node.engine.hold()
+        long, late = Edge(crops, speech, "long"), Edge(crops, speech, "late")
+        call = await long.open(node.stub)
+        for segment in range(3):
+            await long.order(call, segment)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(long.finish(call, 3))
+            await node.engine.started.wait()
+            group.create_task(late.run(node.stub, segments=(0,)))
+            await until(node, lambda told: told.active_jobs == 2 and told.queued_segments == 2)
+            node.engine.go.set()
+    assert (len(long.segments), len(late.segments)) == (3, 1)
