@@ -14,7 +14,7 @@ def every(kind: type[errors.VisemeError] = errors.VisemeError) -> Iterator[type[
             yield from every(child)
 
 
-@pytest.mark.parametrize("kind", every(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", list(every()), ids=lambda kind: kind.__name__)
 def test_a_class_is_found_by_its_reason_and_drawn_in_the_tree(kind: type[errors.VisemeError]) -> None:
     assert errors.by_reason(kind.reason) is kind
     assert kind is errors.VisemeError or f"─ {kind.__name__}" in (errors.__doc__ or "")
