@@ -32,7 +32,7 @@ _LIPS = ((_UPPER_OUTER, _UPPER_INNER), (_LOWER_OUTER, _LOWER_INNER))
 _TAPER = 1.0 - np.linspace(-1.0, 1.0, 11)[1:-1] ** 4
 _ARCH = np.sqrt(1.0 - np.linspace(-1.0, 1.0, 11) ** 2)
 
-_WIDEST_ASKED = 0.17
+_FREE, _WIDEST = 0.08, 0.13  # openings up to the first are taken as they are; none exceeds the second
 _GAIN = 1.08  # FaceMesh sees a little less of an opening than was made
 _CLOSED_EACH = 0.0045  # FaceMesh puts the inner lines of closed lips so far into each lip
 _INSET = 0.004  # where lips are open, stay so far inside them: no rim of teeth comes along
@@ -106,7 +106,7 @@ def move_lips(
     target = points + PER_WIDTH * asked.widening[:, None, None] - PER_APERTURE * axes.aperture[:, None, None]
     _close(target)
     line = target[:, _UPPER_INNER[5]].copy()
-    target += _opening(asked.opening, asked.rounding[:, None])
+    target += _opening(asked, axes)
     _thicken(target, axes, asked)
     return LipMove(
         source=_apply(frame, _taken_from(points, axes, asked, beyond)) + centre[:, None],
@@ -128,7 +128,7 @@ class _Asked:
 
 def _asked(shapes: npt.NDArray[np.floating], axes: FaceAxes, rest_width: float) -> _Asked:
     columns = shapes.astype(np.float64)
-    opening = np.clip(_GAIN * columns[:, Shape.APERTURE], 0.0, _WIDEST_ASKED)
+    opening = _bounded(_GAIN * np.maximum(columns[:, Shape.APERTURE], 0.0))
     rounding = np.clip(columns[:, Shape.ROUNDING], 0.0, 1.0)
     own = np.clip(axes.width / rest_width - 1.0, -0.4, 0.4)
     spare = 1.0 - 0.7 * openness(axes.aperture)  # lips that were open have little thickness to press
@@ -138,6 +138,12 @@ def _asked(shapes: npt.NDArray[np.floating], axes: FaceAxes, rest_width: float) 
         rounding=rounding,
         press=np.clip(columns[:, Shape.PRESS], 0.0, 1.0) * spare,
     )
+
+
+def _bounded(opening: Floats) -> Floats:
+    """Bend wide openings towards the widest that a warp can make believable."""
+    room = _WIDEST - _FREE
+    return np.asarray(np.minimum(opening, _FREE) + room * (1.0 - np.exp(-np.maximum(opening - _FREE, 0.0) / room)))
 
 
 def _thicken(target: Floats, axes: FaceAxes, asked: _Asked) -> None:
@@ -176,14 +182,16 @@ def _close(points: Floats) -> None:
         points[:, inner] = between
 
 
-def _opening(opening: Floats, rounding: Floats) -> Floats:
-    """What the aperture adds to every point [N, K, 2]; rounded lips open as an arch."""
-    added = PER_APERTURE * opening[:, None, None]
+def _opening(asked: _Asked, axes: FaceAxes) -> Floats:
+    """What the aperture adds to every point [N, K, 2]; rounded and wide open lips open as an arch."""
+    facing = smoothstep(0.8, 0.95, axes.turned())  # aside, the far half of an arch would break the cheek
+    arched = np.maximum(0.7 * asked.rounding, 0.5 * facing * smoothstep(0.05, 0.12, asked.opening))[:, None]
+    added = PER_APERTURE * asked.opening[:, None, None]
     for inner in (_UPPER_INNER, _LOWER_INNER):
         plain = added[:, inner, 1]
         corner, middle = plain[:, :1], plain[:, 5:6]
         arch = corner + (middle - corner) * _ARCH
-        added[:, inner, 1] = plain + 0.7 * rounding * (arch - plain)
+        added[:, inner, 1] = plain + arched * (arch - plain)
     return np.asarray(added)
 
 
