@@ -14,7 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_gateway.face.detector import FaceDetector
-from shared.face.mesh import FaceMesh, Roi, roi_from_points
+from edge_gateway.face.track import FaceTracker
+from edge_gateway.face.view import View
+from shared.face.mesh import FaceMesh
+from shared.media.limits import MediaLimits
+from shared.media.video import FrameReader
 
 RATE = 25
 LAGS = 10
@@ -44,25 +48,14 @@ def aperture(points: npt.NDArray[np.float32]) -> float:
 
 def mouth_points(path: Path) -> tuple[Curve, list[npt.NDArray[np.float32] | None]]:
     """Times in seconds and FaceMesh points (None without a face) of every frame of a video."""
-    detector, mesh = FaceDetector(), FaceMesh()
-    roi: Roi | None = None
+    tracker = FaceTracker(detector=FaceDetector(), mesh=FaceMesh())
     times: list[float] = []
     found: list[npt.NDArray[np.float32] | None] = []
-    with av.open(str(path)) as source:
-        for frame in source.decode(video=0):
-            picture = frame.to_ndarray(format="rgb24")
-            if frame.rotation:
-                picture = np.ascontiguousarray(np.rot90(picture, frame.rotation // 90))
-            if roi is None:
-                faces = detector.detect(picture)
-                roi = max(faces, key=lambda face: face.roi().side).roi() if faces else None
-            points = None
-            if roi is not None:
-                result = mesh.landmarks(picture, roi)
-                points = result.points if result.score > 0.5 else None
-            roi = None if points is None else roi_from_points(points)
-            times.append(float(frame.time or 0.0))
-            found.append(points)
+    with FrameReader(path, MediaLimits()) as reader:
+        for frame in reader:
+            view = View(y=frame.planes.y, u=frame.planes.u, v=frame.planes.v)
+            times.append(frame.time_us / 1e6)
+            found.append(tracker.step(view, frame.time_us).points)
     return np.array(times), found
 
 
