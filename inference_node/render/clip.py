@@ -99,7 +99,7 @@ def encode_patches(
         rate=_mean_rate(times_us),
         crf=crf,
         colour=ColourTags.of(spec.matrix, full_range=spec.full_range),
-        b_frames=False,  # with them x264 does not give the same bytes every time
+        b_frames=False,  # they would take half a decibel for the bytes that they save
     )
     return encode_video(pictures(), [time - times_us[0] for time in times_us], encoding)
 
