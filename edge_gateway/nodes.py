@@ -41,6 +41,9 @@ _MATRICES: Final = {
     "bt601": pb.COLOR_MATRIX_BT601,
     "bt709": pb.COLOR_MATRIX_BT709,
     "bt2020": pb.COLOR_MATRIX_BT2020,
+    # All but the same; the node goes there and back by one matrix, so nothing shifts.
+    "fcc": pb.COLOR_MATRIX_BT601,
+    "smpte240m": pb.COLOR_MATRIX_BT709,
 }
 
 _Call = grpc.aio.StreamStreamCall[Any, Any]

@@ -129,7 +129,9 @@ class Face:
         """
         data = self.path(index).read_bytes()
         if hashlib.sha256(data).digest() != self.crops[index].digest:
-            raise InternalError(f"crop segment {index} on the edge's disk is damaged")
+            # The next job that opens this face makes it again from here.
+            self.path(index).unlink()
+            raise InternalError(f"crop segment {index} on the edge's disk was damaged; submit the job again")
         return data
 
     def load(self) -> None:
@@ -217,6 +219,13 @@ class _Making:
     face: Face
     task: asyncio.Task[None]
     users: int = 0
+
+
+def reference_crops(face: Face) -> tuple[int, ...] | None:
+    """The crop segments that teach the engine the open mouth; None until they are there."""
+    if len(face.crops) < REFERENCE_CROPS and not face.is_complete:
+        return None
+    return tuple(range(min(REFERENCE_CROPS, len(face.crops))))
 
 
 class FaceView:

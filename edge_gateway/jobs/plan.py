@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 
-from edge_gateway.jobs.faces import Face, FaceView
+from edge_gateway.jobs.faces import Face, FaceView, reference_crops
 from edge_gateway.jobs.job import JobOptions
 from edge_gateway.jobs.node import SegmentOrder
-from edge_gateway.jobs.render import reference_crops
 from shared.errors import NoFaceError
 from shared.media.probe import MediaInfo
 from shared.media.timeline import OutputSegment, SourceTimes, Timeline

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from edge_gateway.failures import one_error
 from edge_gateway.jobs.events import Journal, ProgressBoard
-from edge_gateway.jobs.faces import REFERENCE_CROPS, Face
+from edge_gateway.jobs.faces import Face
 from edge_gateway.jobs.files import JobFiles, Speech
 from edge_gateway.jobs.job import Notice, Progress, Severity, Stage
 from edge_gateway.jobs.node import (
@@ -393,10 +393,3 @@ class _Call:
     async def _notify(self) -> None:
         async with self._orders.change:
             self._orders.change.notify_all()
-
-
-def reference_crops(face: Face) -> tuple[int, ...] | None:
-    """The crop segments that teach the engine the open mouth; None until they are there."""
-    if len(face.crops) < REFERENCE_CROPS and not face.is_complete:
-        return None
-    return tuple(range(min(REFERENCE_CROPS, len(face.crops))))
