@@ -111,13 +111,13 @@ async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory
     metrics_listen = parse_listen(settings.metrics, field="metrics", insecure=settings.insecure)
     async with AsyncExitStack() as stack:
         page = new_registry()
-        metrics = NodeMetrics(page, node=settings.name)
+        metrics = NodeMetrics(page, node=settings.node_name)
         tasks = _Background(stack, await stack.enter_async_context(asyncio.TaskGroup()))
         engines, runtime = await _networks(settings, factories, stack, tasks, metrics)
         cache = await asyncio.to_thread(BlobCache, settings.data / "cache", limit_bytes=settings.cache_bytes)
         queue: FairQueue[Ticket] = FairQueue(limit=settings.queue_segments)
         service = NodeService(
-            node=settings.name,
+            node=settings.node_name,
             registry=engines,
             cache=cache,
             queue=queue,
@@ -125,7 +125,7 @@ async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory
             limits=settings.limits(),
             metrics=metrics,
         )
-        executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="render")
+        executor = ThreadPoolExecutor(settings.thread_count, thread_name_prefix="render")
         stack.callback(executor.shutdown, wait=False, cancel_futures=True)
         workers = _workers(settings, executor, queue=queue, cache=cache, runtime=runtime, metrics=metrics)
         tasks.start(workers.run(), "workers")

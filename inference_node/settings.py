@@ -29,7 +29,7 @@ class NodeSettings(ServiceSettings):
     listen: str = Field("127.0.0.1:50061", description="where edges call")
     metrics: str = Field("127.0.0.1:9465", description="where Prometheus scrapes /metrics")
     data: Path = Field(Path("viseme-node"), description="folder of the cache; all in it may be deleted")
-    name: str = Field(default_factory=socket.gethostname, description="how the node calls itself")
+    name: str = Field("", description="how the node calls itself; the machine's name where none is given")
     engine: str = Field(DEFAULT_ENGINE, description="the engine that is taken where a job names none")
     engine_runtime: EngineRuntime = Field(
         EngineRuntime.TRITON, description="where networks run: triton, or local (no Triton, in this process)"
@@ -46,9 +46,7 @@ class NodeSettings(ServiceSettings):
     recovery_seconds: float = Field(45.0, gt=0, description="how long a segment waits for a Triton that is down")
 
     workers: int = Field(2, ge=1, le=64, description="segments that are rendered at the same time")
-    threads: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads that decode, find landmarks and encode"
-    )
+    threads: int = Field(0, ge=0, description="threads that decode, find landmarks and encode; 0 for one a core")
     queue_segments: int = Field(64, ge=1, description="segments of all jobs that may wait")
     stream_segments: int = Field(
         _LIMITS.stream_segments, ge=1, description="segments of one job that may wait, be rendered or be sent"
@@ -61,6 +59,16 @@ class NodeSettings(ServiceSettings):
     max_speech_bytes: int = Field(_LIMITS.max_speech_bytes, ge=1, description="largest encoded speech")
     max_crop_bytes: int = Field(_LIMITS.max_crop_bytes, ge=1, description="largest crop segment")
     max_crop_segments: int = Field(_LIMITS.max_crop_segments, ge=1, description="crop segments of one job")
+
+    @property
+    def node_name(self) -> str:
+        """How the node calls itself."""
+        return self.name or socket.gethostname()
+
+    @property
+    def thread_count(self) -> int:
+        """Threads that decode, find landmarks and encode."""
+        return self.threads or os.cpu_count() or 1
 
     def limits(self) -> StreamLimits:
         """What one stream may ask for."""
