@@ -35,7 +35,8 @@ def row_count(sample_count: int) -> int:
 def mel_features(samples: Samples, margin_rows: int = 0) -> Rows:
     """Features of a whole speech (mono, 16 kHz, -1 to 1), float32 [T + 2 * margin_rows, BANDS].
 
-    The rows of the margins, before the beginning and after the end, show digital silence.
+    The rows of the margins, before the beginning and after the end, show what the speech is at its quietest, so
+    that nothing seems to begin or end where only the recording does.
     """
     decibels = _band_decibels(samples)
     loudness = 10.0 * np.log10(np.mean(10.0 ** (decibels / 10.0), axis=1))
@@ -43,8 +44,8 @@ def mel_features(samples: Samples, margin_rows: int = 0) -> Rows:
     relative = np.clip(decibels - level, -_RANGE_BELOW_DB, _RANGE_ABOVE_DB)
     speaking = relative[loudness > level - _SPEAKING_DB]
     usual = (speaking.sum(axis=0) + _PRIOR_ROWS * _usual_colour()) / (len(speaking) + _PRIOR_ROWS)
-    padded = np.pad(relative, ((margin_rows, margin_rows), (0, 0)), constant_values=-_RANGE_BELOW_DB)
-    rows: Rows = ((padded - usual) / _UNIT_DB).astype(np.float32)
+    margin = np.tile(np.percentile(relative, 5.0, axis=0), (margin_rows, 1))
+    rows: Rows = ((np.concatenate([margin, relative, margin]) - usual) / _UNIT_DB).astype(np.float32)
     return rows
 
 

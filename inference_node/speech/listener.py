@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference_node.engine.port import Tensors
+from inference_node.speech.brightness import opened
 from inference_node.speech.features import mel_features, row_count
 from inference_node.speech.mouth import MouthTrack
 from inference_node.speech.settle import settled
@@ -36,4 +37,5 @@ class Listener:
             piece = mel[first : first + PIECE_ROWS + 2 * CONTEXT_ROWS]
             answer = await self._tensors.infer(MODEL, {"mel": piece[None]}, ["shapes"])
             pieces.append(answer["shapes"][0].astype(np.float32))
-        return MouthTrack(shapes=settled(np.concatenate(pieces)))
+        shapes = np.concatenate(pieces)
+        return MouthTrack(shapes=settled(opened(shapes, mel[CONTEXT_ROWS : CONTEXT_ROWS + len(shapes)])))

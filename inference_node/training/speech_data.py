@@ -44,7 +44,7 @@ def main() -> None:
     """Write the data."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
-    parser.add_argument("--shards", type=int, default=24)
+    parser.add_argument("--shards", type=int, default=30)
     parser.add_argument("--clips", type=int, default=64, help="clips of about 8 s in a shard")
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
