@@ -41,9 +41,7 @@ class VisemeError(Exception):
     reason: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
 
-    def __init__(
-        self, message: str, *, field: str = "", limit: str = "", retry_after_s: float | None = None
-    ) -> None:
+    def __init__(self, message: str, *, field: str = "", limit: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.field = field

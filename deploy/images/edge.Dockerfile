@@ -3,8 +3,7 @@
 # PyAV's wheel bundles GPL encoders (x264, x265): images made from this file fall under the GPL's terms for them.
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE NOTICE ./
-COPY viseme ./viseme
+COPY pyproject.toml README.md LICENSE NOTICE viseme.py ./
 COPY shared ./shared
 COPY edge_gateway ./edge_gateway
 COPY inference_node/__init__.py ./inference_node/__init__.py

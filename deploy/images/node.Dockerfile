@@ -3,8 +3,7 @@
 # PyAV's wheel bundles GPL encoders (x264, x265): images made from this file fall under the GPL's terms for them.
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE NOTICE ./
-COPY viseme ./viseme
+COPY pyproject.toml README.md LICENSE NOTICE viseme.py ./
 COPY shared ./shared
 COPY inference_node ./inference_node
 COPY edge_gateway/__init__.py ./edge_gateway/__init__.py

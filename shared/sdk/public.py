@@ -1,13 +1,4 @@
-"""viseme: make the face in a video or photo speak a recording.
-
-::
-
-    async with viseme.connect("127.0.0.1:50051") as edge:
-        job = await edge.dub("clip.mp4", "speech.wav", fit="loop")
-        async for event in job.events():
-            print(event)
-        await job.save("out.mp4")
-"""
+"""What ``import viseme`` offers; ``viseme.py`` at the top of the tree re-exports it, and its stub with it."""
 
 from shared.errors import (
     CancelledByUserError,
