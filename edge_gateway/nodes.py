@@ -37,6 +37,7 @@ from shared.telemetry.logging import get_logger
 _LOG = get_logger(__name__)
 
 _STATUS_S: Final = 5.0
+_READY: Final = frozenset({pb.TRITON_STATE_READY, pb.TRITON_STATE_LOCAL})
 _MATRICES: Final = {
     "bt601": pb.COLOR_MATRIX_BT601,
     "bt709": pb.COLOR_MATRIX_BT709,
@@ -110,7 +111,7 @@ class GrpcNode:
         self.last = NodeStatus(
             version=told.version,
             name=told.node,
-            engine_ready=told.triton == pb.TRITON_STATE_READY,
+            engine_ready=told.triton in _READY,
             engines=tuple(
                 EngineCard(
                     name=engine.name,
