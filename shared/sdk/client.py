@@ -17,7 +17,7 @@ from shared.sdk.assets import Assets
 from shared.sdk.convert import capabilities_from, job_from
 from shared.sdk.jobs import Job
 from shared.sdk.link import Link, Patience
-from shared.sdk.source import check_file, read_source
+from shared.sdk.source import Source, check_file, read_source
 from shared.sdk.upload import ProgressCallback, Upload
 
 DEFAULT_PORT: Final = 50051
@@ -101,7 +101,10 @@ class Edge:
             InvalidInputError: The file cannot be read, changed meanwhile, or is refused.
             EdgeUnavailableError: The edge stayed silent for too long.
         """
-        source = await read_source(Path(path), field=field)
+        return await self._upload(await read_source(Path(path), field=field), on_progress)
+
+    async def _upload(self, source: Source, on_progress: ProgressCallback | None) -> model.Asset:
+        field = source.field
         try:
             return await Upload(self._link, source, on_progress).run()
         except VisemeError as error:
@@ -186,25 +189,24 @@ class Edge:
     async def _bring(
         self, video: Input, speech: Input, on_progress: ProgressCallback | None
     ) -> tuple[model.Asset, model.Asset]:
-        if video == speech:
-            asset = await self._asset(video, "video", on_progress)
-            return asset, asset
-        uploads = [
-            asyncio.create_task(self._asset(video, "video", on_progress)),
-            asyncio.create_task(self._asset(speech, "speech", on_progress)),
-        ]
+        given = await asyncio.gather(_read(video, "video"), _read(speech, "speech"))
+        # One content is one asset: a second writer of it would put the first one out.
+        sources = {source.asset_id: source for source in reversed(given) if isinstance(source, Source)}
+        uploads = {key: asyncio.create_task(self._upload(source, on_progress)) for key, source in sources.items()}
         try:
-            video_asset, speech_asset = await asyncio.gather(*uploads)
+            await asyncio.gather(*uploads.values())
         finally:
-            for upload in uploads:
+            for upload in uploads.values():
                 upload.cancel()
-            await asyncio.gather(*uploads, return_exceptions=True)
+            await asyncio.gather(*uploads.values(), return_exceptions=True)
+        video_asset, speech_asset = (
+            source if isinstance(source, model.Asset) else uploads[source.asset_id].result() for source in given
+        )
         return video_asset, speech_asset
 
-    async def _asset(self, given: Input, field: str, on_progress: ProgressCallback | None) -> model.Asset:
-        if isinstance(given, model.Asset):
-            return given
-        return await self.upload(given, field=field, on_progress=on_progress)
+
+async def _read(given: Input, field: str) -> Source | model.Asset:
+    return given if isinstance(given, model.Asset) else await read_source(Path(given), field=field)
 
 
 def _options(fit: model.FitMode | str, *, keep_length: bool, engine: str) -> job_pb2.JobOptions:

@@ -182,6 +182,11 @@ def test_a_videos_own_sound_can_be_the_speech(stack: Stack, portrait: Path, clip
     assert abs(report["frames"] / report["fps"] - len(sound(clip)) / 16_000) <= 1 / 25
 
 
+def test_a_clip_can_speak_its_own_sound(stack: Stack, clip: Path, tmp_path: Path) -> None:
+    report = stack.dub(clip, clip, tmp_path / "out.mp4")
+    assert abs(report["frames"] / report["fps"] - len(sound(clip)) / 16_000) <= 1 / 25
+
+
 def test_jobs_engines_and_download_speak_json(
     stack: Stack, clip: Path, short_speech: Path, tmp_path: Path, run_json: Callable[..., object]
 ) -> None:

@@ -281,6 +281,14 @@ async def test_one_file_for_both_is_uploaded_once(fake: FakeEdge, edge: viseme.E
     assert fake.received_bytes == video.stat().st_size
 
 
+async def test_one_content_in_two_files_is_uploaded_once(fake: FakeEdge, edge: viseme.Edge, video: Path) -> None:
+    copy = video.with_name("copy.mp4")
+    copy.write_bytes(video.read_bytes())
+    job = await edge.dub(str(video), copy)
+    assert job.status.video_asset_id == job.status.speech_asset_id
+    assert fake.received_bytes == video.stat().st_size
+
+
 async def test_capabilities_are_told(edge: viseme.Edge) -> None:
     told = await edge.capabilities()
     assert [(engine.name, engine.is_default) for engine in told.engines] == [("warp", True)]
