@@ -21,7 +21,7 @@ class EdgeSettings(ServiceSettings):
     jobs_at_once: int = Field(default=2, ge=1, le=64, description="jobs that run at once")
     queue_limit: int = Field(default=1000, ge=1, description="jobs that may wait")
     segment_seconds: float = Field(default=2.0, ge=0.5, le=10, description="length of a segment")
-    crop_crf: float = Field(default=27.5, ge=0, le=51, description="quality of the crops; lower is better and larger")
+    crop_crf: float = Field(default=29.5, ge=0, le=51, description="quality of the crops; lower is better and larger")
     result_crf: float = Field(
         default=18.0, ge=0, le=51, description="quality of the result; lower is better and larger"
     )
@@ -45,6 +45,7 @@ class EdgeSettings(ServiceSettings):
     disk_reserve_bytes: int = Field(default=64 << 20, ge=0, description="room on the disk that uploads leave free")
 
     frame_pixels: int = Field(default=9_437_184, ge=1, description="largest frame")
+    photo_pixels: int = Field(default=64_000_000, ge=1, description="largest photo; beyond a frame it is reduced")
     duration_seconds: float = Field(default=1200.0, gt=0, description="longest video or speech")
     min_speech_seconds: float = Field(default=0.25, ge=0, description="shortest speech")
     decoded_pixels: int = Field(default=80_000_000_000, ge=1, description="pixels of one video over all frames")

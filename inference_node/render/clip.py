@@ -98,6 +98,7 @@ def encode_patches(
     encoding = Encoding(
         rate=_mean_rate(times_us),
         crf=crf,
+        preset="medium",  # patches are small: a millisecond a frame buys a decibel
         colour=ColourTags.of(spec.matrix, full_range=spec.full_range),
         b_frames=False,  # they would take half a decibel for the bytes that they save
     )
