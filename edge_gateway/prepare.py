@@ -50,7 +50,7 @@ class PrepareOrder:
     """The fields of :class:`MediaLimits` that differ from its defaults."""
     field: str = "video"
     segment_seconds: float = 2.0
-    crop_crf: float = 29.5
+    crop_crf: float = 30.0
     crop_preset: str = "medium"
     skip_segments: int = 0
     """Segments from the first that are there already: tracked, since those after depend on it, but not sent."""

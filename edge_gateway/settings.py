@@ -21,7 +21,7 @@ class EdgeSettings(ServiceSettings):
     jobs_at_once: int = Field(default=2, ge=1, le=64, description="jobs that run at once")
     queue_limit: int = Field(default=1000, ge=1, description="jobs that may wait")
     segment_seconds: float = Field(default=2.0, ge=0.5, le=10, description="length of a segment")
-    crop_crf: float = Field(default=29.5, ge=0, le=51, description="quality of the crops; lower is better and larger")
+    crop_crf: float = Field(default=30.0, ge=0, le=51, description="quality of the crops; lower is better and larger")
     result_crf: float = Field(
         default=18.0, ge=0, le=51, description="quality of the result; lower is better and larger"
     )
