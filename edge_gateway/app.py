@@ -191,6 +191,7 @@ async def _count(core: _Core, tell: Callable[..., None]) -> None:
 def _media_limits(settings: EdgeSettings) -> MediaLimits:
     return MediaLimits(
         frame_pixels=settings.frame_pixels,
+        photo_pixels=settings.photo_pixels,
         duration_seconds=settings.duration_seconds,
         min_speech_seconds=settings.min_speech_seconds,
         decoded_pixels=settings.decoded_pixels,
@@ -225,6 +226,7 @@ def _pipeline_settings(settings: EdgeSettings) -> PipelineSettings:
     return PipelineSettings(
         segment_s=settings.segment_seconds,
         crop_crf=settings.crop_crf,
+        frame_pixels=settings.frame_pixels,
         render=RenderSettings(
             window=settings.node_window,
             piece_bytes=settings.node_piece_bytes,

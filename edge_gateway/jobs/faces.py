@@ -41,11 +41,14 @@ class FaceAsk:
     crop_scale: float
     segment_s: float
     crop_crf: float
+    frame_pixels: int
+    """Where photos are reduced, boxes depend on it."""
 
     @property
     def key(self) -> str:
         """The directory's name."""
         told = f"{_VERSION} {self.crop_px} {self.crop_scale:.6f} {self.segment_s:.6f} {self.crop_crf:.3f}"
+        told += f" {self.frame_pixels}"
         return f"{self.video}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
 

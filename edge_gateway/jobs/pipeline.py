@@ -22,6 +22,7 @@ from edge_gateway.jobs.plan import Expected, Plan
 from edge_gateway.jobs.render import Orders, RenderLeg, RenderSettings
 from edge_gateway.jobs.usage import Usage
 from shared.errors import InvalidInputError, VisemeError
+from shared.media.probe import MediaInfo
 from shared.media.timeline import OutputSegment
 from shared.telemetry.logging import get_logger
 
@@ -37,6 +38,7 @@ class PipelineSettings:
 
     segment_s: float
     crop_crf: float
+    frame_pixels: int
     render: RenderSettings
 
 
@@ -127,9 +129,10 @@ class Pipeline:
             notice = Notice(severity=Severity.INFO, reason="resumed", message=message)
             await self._journal.record(work.job.job_id, notice, change=Change(state=JobState.PREPARING))
             return
+        notices = _reduced((await self._assets.get(work.job.video_asset_id, "video")).media)
         await asyncio.to_thread(work.files.make)
         work.usage.ended(Stage.WAIT, waited)
-        await self._journal.record(work.job.job_id, change=Change(state=JobState.PREPARING))
+        await self._journal.record(work.job.job_id, *notices, change=Change(state=JobState.PREPARING))
 
     async def _do(self, work: _Work) -> Change:
         video = await self._assets.get(work.job.video_asset_id, "video")
@@ -144,6 +147,7 @@ class Pipeline:
             crop_scale=engine.crop_scale,
             segment_s=self._settings.segment_s,
             crop_crf=self._settings.crop_crf,
+            frame_pixels=self._settings.frame_pixels,
         )
         opened = time.monotonic()
         async with self._faces.open(ask, self._assets.path(video.asset_id)) as view, asyncio.TaskGroup() as tasks:
@@ -315,6 +319,16 @@ class Pipeline:
         )
         self._on_report(report)
         return Change(state=JobState.SUCCEEDED, result_asset_id=result.asset_id, report=report)
+
+
+def _reduced(media: MediaInfo | None) -> list[Notice]:
+    if media is None or not media.original_width:
+        return []
+    message = (
+        f"The photo of {media.original_width}x{media.original_height} is reduced to {media.width}x{media.height},"
+        " the largest picture that a video may have here (limit frame_pixels)."
+    )
+    return [Notice(severity=Severity.INFO, reason="photo_reduced", message=message)]
 
 
 def _prepared(done: int, total: int) -> Progress:

@@ -171,6 +171,7 @@ def limits(files: assets.AssetLimits, media: MediaLimits, chunk_bytes: int) -> a
     return asset_pb2.Limits(
         asset_bytes=files.asset_bytes,
         frame_pixels=media.frame_pixels,
+        photo_pixels=media.photo_pixels,
         duration_seconds=media.duration_seconds,
         min_speech_seconds=media.min_speech_seconds,
         decoded_pixels=media.decoded_pixels,

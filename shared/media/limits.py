@@ -9,6 +9,8 @@ class MediaLimits:
 
     frame_pixels: int = 9_437_184
     """Largest frame, in pixels."""
+    photo_pixels: int = 64_000_000
+    """Largest photo, in pixels; one of more than ``frame_pixels`` is reduced to that."""
     duration_seconds: float = 1200.0
     """Longest video or speech."""
     min_speech_seconds: float = 0.25

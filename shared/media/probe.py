@@ -56,6 +56,10 @@ class MediaInfo:
     matrix: str = ""
     """As :class:`Matrix`; empty without pictures."""
     full_range: bool = False
+    original_width: int = 0
+    """Of a photo before it was reduced to ``width``; 0 where nothing was reduced."""
+    original_height: int = 0
+    """Of a photo before it was reduced to ``height``; 0 where nothing was reduced."""
 
     @property
     def has_video(self) -> bool:
@@ -129,14 +133,18 @@ def probe_task(channel: Channel, arguments: dict[str, Any]) -> None:
 
 def _probe_photo(path: Path, kind: Container, limits: MediaLimits, field: str) -> MediaInfo:
     photo = read_photo(path, limits, field)
+    size = photo.planes.width, photo.planes.height
+    original = (0, 0) if photo.original_size == size else photo.original_size
     return MediaInfo(
         kind=MediaKind.PHOTO,
         container=kind.label,
-        width=photo.width,
-        height=photo.height,
+        width=size[0],
+        height=size[1],
         frames=1,
         video_codec=kind.label,
         matrix=Matrix.BT709.value,
+        original_width=original[0],
+        original_height=original[1],
     )
 
 

@@ -153,7 +153,7 @@ class FrameReader:
             yield planes
 
     def _open_photo(self) -> None:
-        photo = read_photo(self._path, self._limits, self._field)
+        photo = read_photo(self._path, self._limits, self._field).planes
         self._photo = photo
         self._end_us = round(_SECOND / PHOTO_RATE)
         self.source = SourceInfo(

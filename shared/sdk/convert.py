@@ -70,6 +70,7 @@ def capabilities_from(answer: asset_pb2.GetCapabilitiesResponse) -> model.Capabi
         limits=model.Limits(
             asset_bytes=limits.asset_bytes,
             frame_pixels=limits.frame_pixels,
+            photo_pixels=limits.photo_pixels,
             duration_seconds=limits.duration_seconds,
             min_speech_seconds=limits.min_speech_seconds,
             decoded_pixels=limits.decoded_pixels,

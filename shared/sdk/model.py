@@ -117,6 +117,7 @@ class Limits:
 
     asset_bytes: int
     frame_pixels: int
+    photo_pixels: int
     duration_seconds: float
     min_speech_seconds: float
     decoded_pixels: int

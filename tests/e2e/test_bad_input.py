@@ -72,7 +72,7 @@ def test_a_silent_video_given_as_the_speech(stack: Stack, clip: Path, tmp_path: 
     assert "speech" in said
 
 
-def test_a_frame_larger_than_the_limit(stack: Stack, speech: Path, tmp_path: Path) -> None:
+def test_a_photo_larger_than_the_limit(stack: Stack, speech: Path, tmp_path: Path) -> None:
     """A PNG header that claims 16384x8640 costs its claimant a refusal, not the edge its memory."""
     photo = tmp_path / "huge.png"
     header = struct.pack(">IIBBBBB", 16384, 8640, 8, 2, 0, 0, 0)
@@ -81,7 +81,7 @@ def test_a_frame_larger_than_the_limit(stack: Stack, speech: Path, tmp_path: Pat
     )
     code, said = _refused(stack, photo, speech, tmp_path)
     assert code == 3
-    assert "frame_pixels" in said
+    assert "photo_pixels" in said
 
 
 def _png_chunk(kind: bytes, data: bytes) -> bytes:

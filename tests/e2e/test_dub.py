@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.bench.aperture import aperture_curve
 from tests.bench.clips import late_seconds, look, sound
@@ -38,6 +39,20 @@ def test_a_portrait_speaks(stack: Stack, portrait: Path, speech: Path, tmp_path:
     assert abs(seen.seconds - len(heard) / 16_000) <= 1 / 25
     assert abs(late_seconds(sound(output), heard)) <= 1 / 25
     assert aperture_curve(output).std() > 0.005, "the mouth does not move"
+
+
+def test_a_phones_photo_is_reduced_and_the_job_says_so(
+    stack: Stack, portrait: Path, short_speech: Path, tmp_path: Path
+) -> None:
+    photo, output = tmp_path / "photo.jpg", tmp_path / "out.mp4"
+    with Image.open(portrait) as small:
+        small.resize((3600, 3600)).save(photo)
+    told = stack.viseme("dub", str(photo), str(short_speech), "-o", str(output), "--json").stdout
+    (notice,) = [line for line in map(json.loads, told.splitlines()) if line.get("reason") == "photo_reduced"]
+    assert "3600x3600" in notice["message"]
+    assert "3072x3072" in notice["message"]
+    seen = look(output)
+    assert (seen.size, seen.frames) == ((3072, 3072), 50)
 
 
 def test_the_result_starts_with_its_index(stack: Stack, clip: Path, short_speech: Path, tmp_path: Path) -> None:

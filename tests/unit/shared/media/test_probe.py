@@ -138,8 +138,8 @@ def test_frames_that_are_too_large_are_refused_before_they_are_decoded(make_clip
     assert error.limit == "frame_pixels"
     assert "16384x8640" in error.message
     assert "9437184" in error.message
-    Image.new("L", (5000, 4000)).save(tmp_path / "big.png")
-    assert refused(tmp_path / "big.png").limit == "frame_pixels"
+    Image.new("1", (10_000, 8000)).save(tmp_path / "big.png")
+    assert refused(tmp_path / "big.png").limit == "photo_pixels"
 
 
 def test_videos_that_are_too_long_are_refused_undecoded(make_clip: MakeClip) -> None:

@@ -531,6 +531,7 @@ class Limits(_message.Message):
     DECODED_PIXELS_FIELD_NUMBER: _builtins.int
     MANIFEST_CHUNKS_FIELD_NUMBER: _builtins.int
     CHUNK_BYTES_FIELD_NUMBER: _builtins.int
+    PHOTO_PIXELS_FIELD_NUMBER: _builtins.int
     asset_bytes: _builtins.int
     """Largest asset in bytes."""
     frame_pixels: _builtins.int
@@ -545,6 +546,8 @@ class Limits(_message.Message):
     """Chunks in a manifest at most."""
     chunk_bytes: _builtins.int
     """Bytes in a chunk."""
+    photo_pixels: _builtins.int
+    """Largest photo in pixels; one of more than frame_pixels is reduced to that."""
     def __init__(
         self,
         *,
@@ -555,10 +558,11 @@ class Limits(_message.Message):
         decoded_pixels: _builtins.int = ...,
         manifest_chunks: _builtins.int = ...,
         chunk_bytes: _builtins.int = ...,
+        photo_pixels: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_bytes", b"asset_bytes", "chunk_bytes", b"chunk_bytes", "decoded_pixels", b"decoded_pixels", "duration_seconds", b"duration_seconds", "frame_pixels", b"frame_pixels", "manifest_chunks", b"manifest_chunks", "min_speech_seconds", b"min_speech_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_bytes", b"asset_bytes", "chunk_bytes", b"chunk_bytes", "decoded_pixels", b"decoded_pixels", "duration_seconds", b"duration_seconds", "frame_pixels", b"frame_pixels", "manifest_chunks", b"manifest_chunks", "min_speech_seconds", b"min_speech_seconds", "photo_pixels", b"photo_pixels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
