@@ -83,7 +83,7 @@ def main() -> None:
                 output = Path(folder) / "out.mp4"
                 report = stack.dub(video, speech, output)
                 result = look(output)
-                late = late_seconds(sound(output), heard)
+                late = late_seconds(sound(output), heard) if np.any(heard) else 0.0  # silence has no offset
                 frame = float(1 / source.rate)
                 right = (
                     abs(result.seconds - seconds) <= frame
