@@ -6,9 +6,9 @@ cancelled can never leave one half done.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +16,15 @@ from shared.errors import DiskFullError, InternalError
 
 T = TypeVar("T")
 
-_FULL = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE"})
+_FULL = frozenset(
+    {
+        "SQLITE_FULL",
+        "SQLITE_IOERR_WRITE",
+        "SQLITE_IOERR_FSYNC",
+        "SQLITE_IOERR_TRUNCATE",
+        "SQLITE_IOERR_SHMSIZE",
+    }
+)
 
 _VERSIONS = (
     """
@@ -82,11 +90,13 @@ class Database:
 
         Raises:
             InternalError: the file was written by a newer version.
+            DiskFullError: the disk has no room.
         """
         database = cls(path)
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(database._thread, database._connect)
+            with _no_room():
+                await loop.run_in_executor(database._thread, database._connect)
             yield database
         finally:
             await loop.run_in_executor(database._thread, database._close)
@@ -122,14 +132,10 @@ class Database:
         if connection is None:
             raise InternalError("the database is closed")
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            result = work(connection)
-            connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            self._roll_back(connection)
-            if getattr(error, "sqlite_errorname", "") in _FULL:
-                raise DiskFullError("the edge's disk has no room for its database", limit="disk") from error
-            raise
+            with _no_room():
+                connection.execute("BEGIN IMMEDIATE")
+                result = work(connection)
+                connection.execute("COMMIT")
         except BaseException:
             self._roll_back(connection)
             raise
@@ -139,3 +145,14 @@ class Database:
     def _roll_back(connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+@contextmanager
+def _no_room() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorname", "") not in _FULL:
+            raise
+        message = "the edge's disk has no room for its database; free some and try again"
+        raise DiskFullError(message, limit="disk") from error

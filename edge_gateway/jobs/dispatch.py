@@ -83,17 +83,17 @@ class Dispatcher:
                 await self._news.wait()
 
     async def _take_up(self) -> None:
-        """Put jobs back to the queue that were running when the edge ended, and drop files that belong to none."""
-        alive = set()
-        for job in await self._repository.in_states(UNFINISHED):
-            alive.add(job.job_id)
-            if job.state is not JobState.QUEUED:
-                _LOG.info("job goes on", job_id=job.job_id, was=job.state.value)
-                await self._journal.record(job.job_id, change=Change(state=JobState.QUEUED))
+        """Drop files that belong to no job, and put jobs back to the queue that were running when the edge ended."""
+        unfinished = await self._repository.in_states(UNFINISHED)
+        alive = {job.job_id for job in unfinished}
         if self._root.is_dir():
             for folder in self._root.iterdir():
                 if folder.name not in alive:
                     await asyncio.to_thread(remove_tree, folder)
+        for job in unfinished:
+            if job.state is not JobState.QUEUED:
+                _LOG.info("job goes on", job_id=job.job_id, was=job.state.value)
+                await self._write_down(job.job_id, Change(state=JobState.QUEUED))
 
     def _ended(self, job_id: str, _: asyncio.Task[None]) -> None:
         self._running.pop(job_id, None)
@@ -121,7 +121,9 @@ class Dispatcher:
             try:
                 await self._journal.record(job_id, change=change)
             except DiskFullError:
-                _LOG.error("the disk is full; a job's end cannot be written down yet", job_id=job_id)
+                _LOG.error(
+                    "the disk is full; a job cannot be written down yet", job_id=job_id, state=change.state.value
+                )
                 await asyncio.sleep(_DISK_PAUSE_S)
             except (ConflictError, NotFoundError) as error:
                 _LOG.info("job had ended otherwise", job_id=job_id, error=error.message)

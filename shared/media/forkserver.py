@@ -175,7 +175,7 @@ def _known(error: Exception, field: str) -> VisemeError | None:
         return InvalidMediaError(TOO_MUCH, field=field)
     code = getattr(error, "errno", None)
     if code in {errno.ENOSPC, errno.EDQUOT}:
-        return DiskFullError("the disk of the edge has no room left for the job's files")
+        return DiskFullError("the edge's disk has no room for the job's files; free some and try again", limit="disk")
     if code == errno.EFBIG:
         return LimitExceededError("a file of the job grew beyond what a media task may write", limit="file_bytes")
     return None

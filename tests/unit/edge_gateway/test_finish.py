@@ -1,6 +1,7 @@
 import hashlib
+import os
 import wave
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import numpy.typing as npt
 import pytest
 
 from edge_gateway.finish import finish
-from shared.errors import InternalError
+from shared.errors import DiskFullError, InternalError
 from shared.media.audio import audio_length_us, open_sound
 from shared.media.limits import MediaLimits
 from shared.media.planes import Planes
+from shared.media.sandbox import ChildLimits, Sandbox
 from shared.media.video import ColourTags, Encoding, encode_video
 
 EVEN = [[40_000] * 50, [40_000] * 50, [40_000] * 13]
@@ -149,3 +151,26 @@ def test_segments_that_were_encoded_otherwise_are_not_joined(tmp_path: Path) -> 
     arguments = {"segments": paths, "starts_us": starts, "speech": str(speech), "length_us": length}
     with pytest.raises(InternalError, match=r"1\.mp4"):
         finish(Recorder(), arguments | {"output": str(tmp_path / "out.mp4")})  # type: ignore[arg-type] # a recorder does for a channel
+
+
+async def test_a_disk_that_is_too_small_for_the_result_is_named(
+    small_disk: Callable[[Path, int], Path], tmp_path: Path
+) -> None:
+    speech = write_wav(tmp_path / "speech.wav", tone(4.5, 16_000), 16_000)
+    paths, starts, _, length = segments(tmp_path, EVEN)
+    limits = ChildLimits(address_space_bytes=4 << 30, cpu_seconds=60, file_bytes=1 << 30)
+    async with Sandbox() as sandbox:
+
+        async def write(output: Path) -> bytes:
+            arguments = {"segments": paths, "starts_us": starts, "speech": str(speech), "length_us": length}
+            await sandbox.call(finish, {**arguments, "output": str(output)}, limits, 60)
+            return output.read_bytes()
+
+        whole = await write(tmp_path / "whole.mp4")
+        page = os.sysconf("SC_PAGESIZE")
+        pages = -(-len(whole) // page)
+        for room in (1, pages // 2, pages - 2, pages - 1):
+            disk = small_disk(tmp_path / f"disk-{room}", room * page)
+            with pytest.raises(DiskFullError, match="free some"):
+                await write(disk / "out.mp4")
+        assert await write(small_disk(tmp_path / "enough", pages * page) / "out.mp4") == whole

@@ -1,0 +1,112 @@
+"""The edge's disk fills in the middle of a job: the job says so, the edge serves on, and with room it works again."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from edge_gateway.jobs.faces import Face
+from tests.bench.clips import look
+from tests.stack import Stack
+
+pytestmark = pytest.mark.stack
+
+DISK_BYTES = 24 << 20
+EXHAUSTED = 5
+
+
+def _fill(disk: Path, leave: int = 0) -> Path:
+    filler = disk / "filler"
+    room = os.statvfs(disk)
+    with filler.open("ab") as file:
+        os.posix_fallocate(file.fileno(), file.tell(), room.f_bavail * room.f_frsize - leave)
+    return filler
+
+
+def _check_sound(data: Path) -> None:
+    """Whatever lies on the edge's disk is whole."""
+    assert not list(data.rglob("*.part"))
+    assert not list((data / "jobs").iterdir())
+    with closing(sqlite3.connect(data / "edge.db")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    for folder in (data / "faces").iterdir():
+        face = Face(folder)
+        face.load()
+        for index in range(len(face.crops)):
+            face.read_crop(index)
+
+
+@pytest.mark.parametrize("stage", ["prepare", "composite"])
+def test_a_disk_that_fills_fails_the_job_and_leaves_the_edge_serving(
+    stage: str, small_disk: Callable[[Path, int], Path], clip: Path, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
+    disk = small_disk(tmp_path / "edge", DISK_BYTES)
+    output = tmp_path / "out.mp4"
+    with Stack(folder=tmp_path, edge_flags=("--disk-reserve-bytes", "0", "--segment-seconds", "0.5")) as stack:
+        command = stack.command("dub", str(clip), str(speech), "-o", str(output), "--json")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+            assert job.stdout is not None
+            for line in job.stdout:
+                told = json.loads(line)
+                if told.get("stage") == stage and told.get("done_frames", 0) > 0:
+                    break
+            filler = _fill(disk)
+            rest, errors = job.communicate(timeout=60)
+        assert job.returncode == EXHAUSTED, f"{rest}\n{errors}\n{stack.log('edge')[-3000:]}"
+        assert "disk" in rest + errors
+        assert "free some" in rest + errors
+        assert not output.exists()
+        _fill(disk)
+        assert stack.viseme("engines").returncode == 0
+        refused = stack.viseme("dub", str(portrait), str(speech), "-o", str(output), check=False)
+        assert refused.returncode == EXHAUSTED, refused.stderr
+        assert "disk" in refused.stderr
+        filler.unlink()
+        _check_sound(disk)
+        report = stack.dub(clip, speech, output)
+        assert look(output).frames == report["frames"]
+        _check_sound(disk)
+        assert stack.stop("edge") == 0
+
+
+def test_an_edge_that_is_killed_and_starts_on_a_full_disk_goes_on_once_there_is_room(
+    small_disk: Callable[[Path, int], Path], clip: Path, speech: Path, tmp_path: Path
+) -> None:
+    disk = small_disk(tmp_path / "edge", DISK_BYTES)
+    output = tmp_path / "out.mp4"
+    with Stack(folder=tmp_path, edge_flags=("--disk-reserve-bytes", "0", "--segment-seconds", "0.5")) as stack:
+        command = stack.command("dub", str(clip), str(speech), "-o", str(output), "--json")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+            assert job.stdout is not None
+            for line in job.stdout:
+                told = json.loads(line)
+                if told.get("stage") == "composite" and told.get("done_frames", 0) > 0:
+                    break
+            stack.kill("edge")
+            filler = _fill(disk)
+            try:
+                stack.start("edge")
+                assert stack.viseme("engines").returncode == 0
+            finally:
+                filler.unlink()
+            rest, errors = job.communicate(timeout=120)
+        assert job.returncode == 0, f"{rest}\n{errors}\n{stack.log('edge')[-3000:]}"
+        _check_sound(disk)
+
+
+def test_an_edge_that_finds_no_room_to_start_says_so(small_disk: Callable[[Path, int], Path], tmp_path: Path) -> None:
+    disk = small_disk(tmp_path / "edge", 1 << 20)
+    flags = ("--listen", "127.0.0.1:0", "--web", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--data", str(disk))
+    _fill(disk)
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_gateway", *flags], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode != 0
+    assert "no room" in done.stderr
+    assert "Traceback" not in done.stderr
