@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edge_gateway.assets.asset import AssetLimits
@@ -17,9 +18,11 @@ from edge_gateway.jobs.children import PRELOAD, Children, ChildSettings
 from edge_gateway.jobs.dispatch import Dispatcher
 from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.faces import Faces
+from edge_gateway.jobs.job import UNFINISHED, Change
 from edge_gateway.jobs.pipeline import Pipeline, PipelineSettings
 from edge_gateway.jobs.render import RenderSettings
 from edge_gateway.jobs.service import JobService
+from edge_gateway.jobs.shelf import FaceShelf
 from edge_gateway.jobs.sqlite import SqliteJobs
 from edge_gateway.metrics import EdgeMetrics
 from edge_gateway.nodes import GrpcNode
@@ -64,6 +67,7 @@ class _Core:
     jobs: JobService
     journal: Journal
     dispatcher: Dispatcher
+    shelf: FaceShelf
     repository: SqliteJobs
     node: GrpcNode
     media: MediaLimits
@@ -122,7 +126,9 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
     media = _media_limits(settings)
     children = Children(sandbox, _child_settings(settings, media))
     catalog = Catalog(database)
-    faces = Faces(folders["faces"], children.cut)
+    repository = SqliteJobs(database)
+    shelf = FaceShelf(folders["faces"], settings.face_cache_bytes, partial(_videos_in_use, repository))
+    faces = Faces(folders["faces"], children.cut, on_open=shelf.take, on_close=shelf.put)
     assets = AssetService(
         AssetStore(folders["assets"], catalog, reserve_bytes=settings.disk_reserve_bytes),
         catalog,
@@ -133,7 +139,6 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         count_down=metrics.client_down,
         piece_bytes=settings.download_piece_bytes,
     )
-    repository = SqliteJobs(database)
     journal = Journal(repository)
     pipeline = Pipeline(
         assets=assets,
@@ -145,8 +150,13 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         settings=_pipeline_settings(settings),
         on_report=metrics.reported,
     )
+
+    def ended(change: Change) -> None:
+        metrics.ended(change)
+        shelf.wake()
+
     dispatcher = Dispatcher(
-        repository, journal, pipeline.run, folders["jobs"], at_once=settings.jobs_at_once, on_end=metrics.ended
+        repository, journal, pipeline.run, folders["jobs"], at_once=settings.jobs_at_once, on_end=ended
     )
     jobs = JobService(
         repository,
@@ -162,10 +172,15 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         jobs=jobs,
         journal=journal,
         dispatcher=dispatcher,
+        shelf=shelf,
         repository=repository,
         node=node,
         media=media,
     )
+
+
+async def _videos_in_use(repository: SqliteJobs) -> set[str]:
+    return {job.video_asset_id for job in await repository.in_states(UNFINISHED)}
 
 
 @asynccontextmanager
@@ -174,6 +189,7 @@ async def _background(core: _Core, metrics: EdgeMetrics, poll_s: float) -> Async
     async with asyncio.TaskGroup() as tasks:
         running = [
             tasks.create_task(core.dispatcher.run()),
+            tasks.create_task(core.shelf.run()),
             tasks.create_task(core.node.watch(poll_s)),
             tasks.create_task(_count(core, metrics.counted)),
         ]

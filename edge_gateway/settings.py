@@ -44,6 +44,8 @@ class EdgeSettings(ServiceSettings):
     )
     disk_reserve_bytes: int = Field(default=64 << 20, ge=0, description="room on the disk that uploads leave free")
 
+    face_cache_bytes: int = Field(default=20 << 30, ge=0, description="bytes of faces kept for later jobs")
+
     frame_pixels: int = Field(default=9_437_184, ge=1, description="largest frame")
     photo_pixels: int = Field(default=64_000_000, ge=1, description="largest photo; beyond a frame it is reduced")
     duration_seconds: float = Field(default=1200.0, gt=0, description="longest video or speech")

@@ -263,11 +263,22 @@ class Faces:
     Args:
         root: Their directory.
         cut: Starts the child that makes them.
+        on_open: Told the key of a face that comes into use.
+        on_close: Told the key of a face that nobody uses any more.
     """
 
-    def __init__(self, root: Path, cut: Cutter) -> None:
+    def __init__(
+        self,
+        root: Path,
+        cut: Cutter,
+        *,
+        on_open: Callable[[str], None] = lambda _: None,
+        on_close: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._root = root
         self._cut = cut
+        self._on_open = on_open
+        self._on_close = on_close
         self._making: dict[str, _Making] = {}
 
     @asynccontextmanager
@@ -275,6 +286,7 @@ class Faces:
         """Use a face; it is made, or continued, while somebody uses it."""
         making = self._making.get(ask.key)
         if making is None:
+            self._on_open(ask.key)
             face = Face(self._root / ask.key)
             making = _Making(face, asyncio.create_task(self._make(face, ask, path)))
             self._making[ask.key] = making
@@ -285,10 +297,17 @@ class Faces:
             making.users -= 1
             if not making.users:
                 del self._making[ask.key]
-                making.task.cancel()
-                await asyncio.wait({making.task})
-                if not making.task.cancelled():
-                    making.task.exception()
+                await self._close(ask.key, making.task)
+
+    async def _close(self, key: str, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        try:
+            await asyncio.wait({task})
+            if not task.cancelled():
+                task.exception()
+        finally:
+            if key not in self._making:
+                self._on_close(key)
 
     def forget(self, video: str) -> None:
         """Delete every face of a video; blocks."""

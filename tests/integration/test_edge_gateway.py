@@ -456,3 +456,13 @@ async def test_the_edge_says_what_it_can_and_how_far_away_it_is(tmp_path: Path) 
         ]
         (only,) = (await network.ListEdges(network_pb2.ListEdgesRequest())).edges
         assert only.name == "here"
+
+
+async def test_faces_beyond_the_limit_go_when_their_job_is_over(tmp_path: Path) -> None:
+    async with running_node(EchoNode()) as address, running_edge(tmp_path, address, face_cache_bytes=0) as client:
+        for _ in range(2):
+            job = await client.submit()
+            assert states(await client.events(job.job_id))[-1] == job_pb2.JOB_STATE_SUCCEEDED
+            async with asyncio.timeout(10):
+                while any((tmp_path / "faces").iterdir()):  # noqa: ASYNC110 only the disk tells
+                    await asyncio.sleep(0.02)

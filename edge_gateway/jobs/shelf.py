@@ -1,0 +1,107 @@
+"""The faces on disk, held within a number of bytes: those go first that nobody has used for longest."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from edge_gateway.disk import remove_tree
+from shared.telemetry.logging import get_logger
+
+_LOG = get_logger(__name__)
+
+_GOING: Final = ".going-"
+"""What a face is called while it is deleted: it is there whole or not at all, even for whoever starts after a crash."""
+_ASSET_ID: Final = 64
+"""Characters of a face's key that are the video's asset id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    key: str
+    used_ns: int
+    size_bytes: int
+
+
+class FaceShelf:
+    """Bounds the directory of the faces.
+
+    Args:
+        root: The directory.
+        limit_bytes: What all faces may take; those in use may exceed it.
+        in_use: The asset ids of videos that unfinished jobs need.
+    """
+
+    def __init__(self, root: Path, limit_bytes: int, in_use: Callable[[], Awaitable[Iterable[str]]]) -> None:
+        self._root = root
+        self._limit_bytes = limit_bytes
+        self._in_use = in_use
+        self._taken: set[str] = set()
+        self._sizes: dict[str, int] = {}
+        self._news = asyncio.Event()
+
+    def take(self, key: str) -> None:
+        """A face is opened: it stays until it is put back."""
+        self._taken.add(key)
+        self._touch(key)
+
+    def put(self, key: str) -> None:
+        """Nobody has the face open any more."""
+        self._taken.discard(key)
+        self._sizes.pop(key, None)
+        self._touch(key)
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be something to delete: a face grew, or a job ended that needed one."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Keep within the limit until cancelled."""
+        while True:
+            self._news.clear()
+            await self.trim()
+            await self._news.wait()
+
+    async def trim(self) -> None:
+        """Delete what was left half deleted, and faces until the others are within the limit."""
+        held = await asyncio.to_thread(self._look)
+        self._sizes = {face.key: face.size_bytes for face in held if face.key not in self._taken}
+        excess = sum(face.size_bytes for face in held) - self._limit_bytes
+        if excess <= 0:
+            return
+        needed = frozenset(await self._in_use())
+        for face in sorted(held, key=lambda face: face.used_ns):
+            if excess <= 0:
+                break
+            # Asked again here: between a look and a rename on this thread nobody can open it.
+            if face.key in self._taken or face.key[:_ASSET_ID] in needed:
+                continue
+            going = self._root / f"{_GOING}{face.key}"
+            with suppress(FileNotFoundError):
+                (self._root / face.key).rename(going)
+                _LOG.info("face evicted", face=face.key, size_bytes=face.size_bytes)
+                excess -= face.size_bytes
+                self._sizes.pop(face.key, None)
+            await asyncio.to_thread(remove_tree, going)
+
+    def _touch(self, key: str) -> None:
+        with suppress(FileNotFoundError):
+            os.utime(self._root / key)
+
+    def _look(self) -> list[_Held]:
+        held = []
+        for folder in sorted(self._root.iterdir()):
+            if folder.name.startswith(_GOING):
+                remove_tree(folder)
+                continue
+            # One that is deleted meanwhile by others takes no room.
+            with suppress(FileNotFoundError):
+                size = self._sizes.get(folder.name)
+                if size is None:
+                    size = sum(path.stat().st_size for path in folder.iterdir())
+                held.append(_Held(key=folder.name, used_ns=folder.stat().st_mtime_ns, size_bytes=size))
+        return held
