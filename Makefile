@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TRITON := .triton
 DEMO_OUT := .demo/hello.mp4
 
-.PHONY: help setup demo test check check-deploy protos bench clean
+.PHONY: help setup demo test test-wan check check-deploy protos bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ demo: $(VENV)/.programs $(TRITON)/.ready ## Make the portrait in deploy/demo spe
 test: setup check ## Run the checks and the tests
 	$(BIN)/python -m pytest
 
+test-wan: setup ## Run the tests over emulated links (root, /dev/net/tun)
+	$(BIN)/python -m pytest -m wan tests/wan
+
 check: $(VENV)/.tools check-deploy ## Lint, types, layers, protos
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,6 +63,7 @@ protos: $(VENV)/.tools ## Generate shared/pb from protos/
 bench: setup ## Print the figures of BENCHMARKS.md (about an hour; needs ../shared/media)
 	$(BIN)/python -m tests.bench.job
 	$(BIN)/python -m tests.bench.lips
+	$(BIN)/python -m tests.bench.outside
 	$(BIN)/python -m tests.bench.clips
 	$(BIN)/python -m tests.bench.job --memory
 
