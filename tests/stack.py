@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -37,13 +38,17 @@ class Part:
 class Stack:
     """Node, Triton and edge; use it as a context manager.
 
-    ``folder`` keeps data and logs; a temporary one is made, and removed, where none is given.
+    ``folder`` keeps data and logs; a temporary one is made, and removed, where none is given. ``prefixes`` stand before
+    the parts' commands (the command line runs where the edge does), and ``addresses`` are those that they listen on for
+    each other, where they are not on one loopback: see ``tests.wan``.
     """
 
     folder: Path | None = None
     edge_flags: tuple[str, ...] = ()
     node_flags: tuple[str, ...] = ()
     with_node: bool = True
+    prefixes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    addresses: Mapping[str, str] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     _temporary: tempfile.TemporaryDirectory[str] | None = None
 
@@ -80,9 +85,11 @@ class Stack:
     def start(self, name: str) -> None:
         """Start a part and wait until it says that it is ready."""
         known = self.parts[name].ready.addresses if name in self.parts else {}
-        listen = known.get("rpc", "127.0.0.1:0")
+        listen = known.get("rpc", f"{self.addresses.get(name, '127.0.0.1')}:0")
         metrics = known.get("metrics", "127.0.0.1:0")
         flags = ["--listen", listen, "--metrics", metrics, "--data", str(self.root / name)]
+        if name in self.addresses:
+            flags.append("--insecure")
         if name == "edge":
             node = self.parts["node"].ready.addresses["rpc"] if "node" in self.parts else "127.0.0.1:1"
             flags += ["--web", known.get("web", "127.0.0.1:0"), "--node", node, *self.edge_flags]
@@ -94,7 +101,7 @@ class Stack:
         log = self.root / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *flags, "--ready-fd", str(writing)],
+                [*self.prefixes.get(name, ()), sys.executable, "-m", module, *flags, "--ready-fd", str(writing)],
                 pass_fds=[writing],
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -152,7 +159,7 @@ class Stack:
 
     def command(self, *arguments: str) -> list[str]:
         """The command line against this stack's edge, for starting it yourself."""
-        return [sys.executable, "-m", "shared.cli", *arguments, "--edge", self.edge]
+        return [*self.prefixes.get("edge", ()), sys.executable, "-m", "shared.cli", *arguments, "--edge", self.edge]
 
     def dub(self, video: Path, speech: Path, output: Path, *arguments: str) -> dict[str, Any]:
         """Dub through this stack; returns the report."""
