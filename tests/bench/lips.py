@@ -22,6 +22,8 @@ CLIPS = {
     "v05": "v05_retalking_face4_700x700_30.mp4",
     "v11": "v11_liveportrait_s18_1280x720_30.mp4",
 }
+SPEAKERS = ("v01", "v03", "v05")
+"""The clips whose lips speak their sound; v11's do not move."""
 PAIRS = [("v01", "v05"), ("v05", "v01"), ("v03", "v05")]
 
 
@@ -30,9 +32,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", default="")
     parser.add_argument("--sheets", type=Path, help="write a sheet of frames for each pair into this folder")
-    parser.add_argument("--all-pairs", action="store_true", help="every ordered pair of clips with real speech")
+    parser.add_argument("--all-pairs", action="store_true", help="every face with every other clip's speech")
     options = parser.parse_args()
-    pairs = list(itertools.permutations(CLIPS, 2)) if options.all_pairs else PAIRS
+    every = [pair for pair in itertools.product(CLIPS, SPEAKERS) if pair[0] != pair[1]]
+    pairs = every if options.all_pairs else PAIRS
     own = {name: aperture_curve(MEDIA / file) for name, file in CLIPS.items()}
     scores: list[Agreement] = []
     nulls: list[Agreement] = []
