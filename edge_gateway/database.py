@@ -72,6 +72,33 @@ _VERSIONS = (
         PRIMARY KEY (job_id, sequence)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE chunks ADD COLUMN digest BLOB;
+    ALTER TABLE assets ADD COLUMN used_us INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX assets_by_ends ON assets (size_bytes, substr(digests, 1, 32), substr(digests, -32));
+    CREATE TABLE running_time (us INTEGER NOT NULL) STRICT;
+    INSERT INTO running_time VALUES (0);
+    """,
+    """
+    CREATE TABLE streams (
+        upload_id TEXT PRIMARY KEY,
+        size_bytes INTEGER NOT NULL,
+        offset_bytes INTEGER NOT NULL DEFAULT 0,
+        display_name TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        is_part INTEGER NOT NULL,
+        parts TEXT NOT NULL,
+        asset_id TEXT NOT NULL DEFAULT '',
+        error TEXT,
+        touched_us INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE stream_chunks (
+        upload_id TEXT NOT NULL REFERENCES streams (upload_id) ON DELETE CASCADE,
+        chunk_index INTEGER NOT NULL,
+        digest BLOB NOT NULL,
+        PRIMARY KEY (upload_id, chunk_index)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

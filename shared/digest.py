@@ -23,6 +23,11 @@ def asset_id(size_bytes: int, digests: Iterable[bytes], chunk_bytes: int = CHUNK
     return whole.hexdigest()
 
 
+def upload_id(size_bytes: int, head: bytes, tail: bytes, chunk_bytes: int = CHUNK_BYTES) -> str:
+    """The name of an upload whose digests are not all known: it knows its size and its first and last chunk."""
+    return hashlib.sha256(f"viseme upload 1\n{size_bytes}\n{chunk_bytes}\n".encode() + head + tail).hexdigest()
+
+
 def file_digest(path: Path) -> bytes:
     """SHA-256 of a whole file, 32 bytes."""
     whole = hashlib.sha256()

@@ -42,21 +42,52 @@ class Asset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The list of a file's chunks, in the order of the file."""
+    """The list of a file's chunks, in the order of the file.
+
+    An open one is that of a file that is still being hashed: it has no ``digests``, but those of its ends.
+    """
 
     size_bytes: int
     digests: tuple[bytes, ...]
     display_name: str
     chunk_bytes: int = digest.CHUNK_BYTES
+    ends: tuple[bytes, bytes] | None = None
+    """The digests of the first and the last chunk, of an open manifest."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether digests are still to come."""
+        return self.ends is not None and not self.digests
 
     @property
     def asset_id(self) -> str:
-        """The id that this content has."""
+        """The id that this content has; of an open manifest the name that its upload has meanwhile."""
+        if self.is_open:
+            return self.upload_id
         return digest.asset_id(self.size_bytes, self.digests, self.chunk_bytes)
+
+    @property
+    def upload_id(self) -> str:
+        """The name of an upload of this file by a client that does not know all digests yet."""
+        head, tail = self.ends or (self.digests[0], self.digests[-1])
+        return digest.upload_id(self.size_bytes, head, tail, self.chunk_bytes)
+
+    @property
+    def count(self) -> int:
+        """How many chunks there are."""
+        return digest.chunk_count(self.size_bytes, self.chunk_bytes)
 
     def length(self, index: int) -> int:
         """Bytes in chunk ``index``."""
         return min(self.chunk_bytes, self.size_bytes - index * self.chunk_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """Digests of a run of chunks that an open manifest left out."""
+
+    first: int
+    digests: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +116,14 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Of chunks that were announced: those that need not be sent; and the asset's id once all were."""
+
+    held: tuple[ChunkRange, ...]
+    asset_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Persisted:
     """Chunks that have become safe."""
 
@@ -99,7 +138,8 @@ class Completed:
     asset: Asset
 
 
-UploadAnswer = Started | Persisted | Completed
+UploadMessage = Piece | Digests
+UploadAnswer = Started | Held | Persisted | Completed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +153,9 @@ class AssetLimits:
     """Bytes of one upload that may wait for the disk."""
     idle_s: float
     """Seconds for which a client may say nothing."""
+    progress_bytes: int = 64 << 10
+    """Bytes that a client sends at least within ``progress_s``."""
+    progress_s: float = 300.0
 
 
 def check_asset_id(asset_id: str, field: str = "asset_id") -> str:
@@ -152,12 +195,25 @@ def check_manifest(manifest: Manifest, limits: AssetLimits) -> None:
     if len(manifest.digests) > limits.manifest_chunks:
         message = f"a manifest may have at most {limits.manifest_chunks} chunks, this one has {len(manifest.digests)}"
         raise LimitExceededError(message, field="manifest.chunk_digests", limit="manifest_chunks")
-    expected = digest.chunk_count(manifest.size_bytes)
-    if len(manifest.digests) != expected:
-        message = f"{manifest.size_bytes} bytes make {expected} chunks, the manifest lists {len(manifest.digests)}"
+    if manifest.count > limits.manifest_chunks:
+        message = f"a file may have at most {limits.manifest_chunks} chunks, this one has {manifest.count}"
+        raise LimitExceededError(message, field="asset", limit="manifest_chunks")
+    if len(manifest.digests) != manifest.count and not manifest.is_open:
+        message = (
+            f"{manifest.size_bytes} bytes make {manifest.count} chunks, the manifest lists {len(manifest.digests)}"
+        )
         raise InvalidInputError(message, field="manifest.chunk_digests")
-    if any(len(one) != _DIGEST_BYTES for one in manifest.digests):
-        raise InvalidInputError("a SHA-256 digest has 32 bytes", field="manifest.chunk_digests")
+    check_digests(manifest.digests or manifest.ends or (), field="manifest.chunk_digests")
+
+
+def check_digests(digests: Iterable[bytes], field: str) -> None:
+    """Refuse what is no SHA-256.
+
+    Raises:
+        InvalidInputError: one is none.
+    """
+    if any(len(one) != _DIGEST_BYTES for one in digests):
+        raise InvalidInputError("a SHA-256 digest has 32 bytes", field=field)
 
 
 def ranges(chunks: Iterable[int]) -> tuple[ChunkRange, ...]:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from edge_gateway.assets.asset import Asset, AssetKind, Manifest
 from edge_gateway.database import Database
@@ -19,7 +19,10 @@ class Catalog:
         self._database = database
 
     async def announce(self, manifest: Manifest, now_us: int) -> Asset:
-        """Write down an asset that is about to come, or find the one that is there."""
+        """Write down an asset that is about to come, or find the one that is there.
+
+        The row of an open manifest has no digests yet; they stand with its chunks.
+        """
 
         def work(connection: sqlite3.Connection) -> Asset:
             connection.execute(
@@ -39,6 +42,56 @@ class Catalog:
 
         return await self._database.run(work)
 
+    async def find_by_ends(self, size_bytes: int, head: bytes, tail: bytes) -> Asset | None:
+        """An asset of this size that begins and ends so; a ready one before others, a newer one before older ones."""
+
+        def work(connection: sqlite3.Connection) -> Asset | None:
+            row = connection.execute(
+                "SELECT * FROM assets WHERE size_bytes = ? AND substr(digests, 1, 32) = ?"
+                " AND substr(digests, -32) = ? ORDER BY ready DESC, number DESC LIMIT 1",
+                (size_bytes, head, tail),
+            ).fetchone()
+            return None if row is None else _asset(row)
+
+        return await self._database.run(work)
+
+    async def noted_digests(self, asset_id: str) -> tuple[bytes, ...]:
+        """All digests of an asset's chunks; none while some may be unknown."""
+
+        def work(connection: sqlite3.Connection) -> tuple[bytes, ...]:
+            row = connection.execute("SELECT digests FROM assets WHERE asset_id = ?", (asset_id,)).fetchone()
+            whole = b"" if row is None else bytes(row[0])
+            return tuple(whole[at : at + 32] for at in range(0, len(whole), 32))
+
+        return await self._database.run(work)
+
+    async def digests(self, asset_id: str) -> dict[int, bytes]:
+        """The digests that are known of an asset's chunks."""
+        noted = await self.noted_digests(asset_id)
+        if noted:
+            return dict(enumerate(noted))
+
+        def work(connection: sqlite3.Connection) -> dict[int, bytes]:
+            rows = connection.execute("SELECT chunk_index, digest FROM chunks WHERE asset_id = ?", (asset_id,))
+            return {row[0]: row[1] for row in rows if row[1]}
+
+        return await self._database.run(work)
+
+    async def note_digests(self, upload_id: str, manifest: Manifest) -> None:
+        """Write down all digests of an upload that has no id yet: it is about to get one."""
+        values = (b"".join(manifest.digests), upload_id)
+        await self._database.run(lambda c: c.execute("UPDATE assets SET digests = ? WHERE asset_id = ?", values))
+
+    async def rename(self, upload_id: str, asset_id: str) -> None:
+        """Give an upload the id of its content; its chunks go with it."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("PRAGMA defer_foreign_keys = ON")
+            connection.execute("UPDATE assets SET asset_id = ? WHERE asset_id = ?", (asset_id, upload_id))
+            connection.execute("UPDATE chunks SET asset_id = ? WHERE asset_id = ?", (asset_id, upload_id))
+
+        await self._database.run(work)
+
     async def find(self, asset_id: str) -> Asset | None:
         """The asset of this id, if there is one."""
 
@@ -57,8 +110,8 @@ class Catalog:
 
         return await self._database.run(work)
 
-    async def hold(self, asset_id: str, chunks: Iterable[int]) -> None:
-        """Write down chunks that are on disk.
+    async def hold(self, asset_id: str, chunks: Mapping[int, bytes]) -> None:
+        """Write down chunks that are on disk, with their digests.
 
         Raises:
             NotFoundError: the asset was deleted meanwhile.
@@ -67,8 +120,10 @@ class Catalog:
         def work(connection: sqlite3.Connection) -> None:
             if connection.execute("SELECT 1 FROM assets WHERE asset_id = ?", (asset_id,)).fetchone() is None:
                 raise NotFoundError("the asset was deleted while it was uploaded", field="asset_id")
-            rows = [(asset_id, chunk) for chunk in chunks]
-            connection.executemany("INSERT OR IGNORE INTO chunks VALUES (?, ?)", rows)
+            rows = [(asset_id, chunk, digest) for chunk, digest in chunks.items()]
+            connection.executemany(
+                "INSERT OR IGNORE INTO chunks (asset_id, chunk_index, digest) VALUES (?, ?, ?)", rows
+            )
 
         await self._database.run(work)
 

@@ -12,17 +12,20 @@ from edge_gateway.assets.asset import (
     AssetLimits,
     ChunkRange,
     Completed,
+    Held,
     Manifest,
     Persisted,
     Piece,
     Started,
     UploadAnswer,
+    UploadMessage,
     check_asset_id,
     check_manifest,
     ranges,
 )
 from edge_gateway.assets.catalog import Catalog
-from edge_gateway.assets.store import AssetStore
+from edge_gateway.assets.ledger import Ledger
+from edge_gateway.assets.store import AssetStore, Begun
 from edge_gateway.assets.upload import Upload
 from edge_gateway.paging import page_size, read_token, write_token
 from shared.errors import (
@@ -85,52 +88,82 @@ class AssetService:
         self._piece_bytes = piece_bytes
         self._writers: dict[str, Upload] = {}
 
-    async def upload(self, manifest: Manifest, pieces: AsyncIterator[Piece]) -> AsyncGenerator[UploadAnswer, None]:
+    async def upload(
+        self, manifest: Manifest, messages: AsyncIterator[UploadMessage]
+    ) -> AsyncGenerator[UploadAnswer, None]:
         """Take one asset: says what is held, what becomes safe, and at the end what it is.
 
         Ends without :class:`Completed` when the client stops before everything was sent.
 
         Raises:
-            InvalidInputError: the manifest or a piece does not fit, or the file is not media.
+            InvalidInputError: the manifest, a digest or a piece does not fit, or the file is not media.
             LimitExceededError: something is beyond a limit.
-            ConflictError: a newer writer of the same asset came.
+            ConflictError: a newer writer of the same asset came; with the field ``digests``: send the whole manifest.
             DiskFullError: the disk has no room.
-            DeadlineError: the client said nothing for too long.
+            DeadlineError: the client said nothing for too long, or too little.
         """
         check_manifest(manifest, self.limits)
-        asset_id = manifest.asset_id
-        asset, held = await self._store.begin(manifest, time.time_ns() // 1000)
-        yield Started(asset_id=asset_id, held=ranges(held))
-        if not asset.ready:
-            upload = Upload(self._store, manifest, held, self.limits)
-            older = self._writers.get(asset_id)
-            self._writers[asset_id] = upload
-            if older is not None:
-                older.evict()
+        self._evict(manifest.upload_id, manifest)
+        begun = await self._begin(manifest)
+        ledger = Ledger(manifest, begun.known, begun.held)
+        name = begun.asset.asset_id
+        yield Started(asset_id=name, held=ranges(ledger.held))
+        asset = begun.asset
+        if not (asset.ready and ledger.is_complete):
+            upload = Upload(
+                self._store, name, ledger, begun.held, self.limits, on_named=lambda named: self._write(upload, named)
+            )
+            if not manifest.is_open or name == manifest.asset_id:
+                self._write(upload, name)
             try:
-                async with aclosing(self._receive(upload, pieces)) as answers:
+                async with aclosing(self._receive(upload, messages)) as answers:
                     async for answer in answers:
                         yield answer
                 if not upload.is_complete:
                     return
-                asset = await self._finish(manifest)
+                if not asset.ready:
+                    asset = await self._finish(upload.name)
             finally:
-                if self._writers.get(asset_id) is upload:
-                    del self._writers[asset_id]
+                if self._writers.get(upload.name) is upload:
+                    del self._writers[upload.name]
         yield Completed(asset=asset)
 
-    async def _receive(self, upload: Upload, pieces: AsyncIterator[Piece]) -> AsyncGenerator[Persisted, None]:
-        async def counted() -> AsyncGenerator[Piece, None]:
-            async for piece in pieces:
-                self._count_up(len(piece.data))
-                yield piece
+    async def _begin(self, manifest: Manifest) -> Begun:
+        now = time.time_ns() // 1000
+        if manifest.is_open:
+            return await self._store.begin_open(manifest, now)
+        asset, held = await self._store.begin(manifest, now)
+        return Begun(asset=asset, known=manifest.digests, held=held)
+
+    def _evict(self, name: str, manifest: Manifest) -> None:
+        older = self._writers.get(name)
+        if older is not None and older.fits(manifest):
+            older.evict()
+
+    def _write(self, upload: Upload, name: str) -> None:
+        """Make an upload the writer of an asset in place of an older one."""
+        for known, other in list(self._writers.items()):
+            if other is upload:
+                del self._writers[known]
+        older = self._writers.get(name)
+        if older is not None:
+            older.evict()
+        self._writers[name] = upload
+
+    async def _receive(
+        self, upload: Upload, messages: AsyncIterator[UploadMessage]
+    ) -> AsyncGenerator[Held | Persisted, None]:
+        async def counted() -> AsyncGenerator[UploadMessage, None]:
+            async for message in messages:
+                if isinstance(message, Piece):
+                    self._count_up(len(message.data))
+                yield message
 
         async with aclosing(counted()) as source, aclosing(upload.run(source)) as answers:
             async for answer in answers:
                 yield answer
 
-    async def _finish(self, manifest: Manifest) -> Asset:
-        asset_id = manifest.asset_id
+    async def _finish(self, asset_id: str) -> Asset:
         try:
             media = await self._probe(self._store.path(asset_id), "asset")
         except InvalidInputError as error:
@@ -138,7 +171,7 @@ class AssetService:
             await self._store.remove(asset_id)
             raise
         asset = await self._store.complete(asset_id, AssetKind(media.kind.value), media)
-        _LOG.info("asset ready", asset_id=asset_id, kind=media.kind.value, size_bytes=manifest.size_bytes)
+        _LOG.info("asset ready", asset_id=asset_id, kind=media.kind.value, size_bytes=asset.size_bytes)
         return asset
 
     async def get(self, asset_id: str, field: str = "asset_id") -> Asset:

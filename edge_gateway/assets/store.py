@@ -2,17 +2,29 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_gateway.assets.asset import Asset, AssetKind, Manifest
 from edge_gateway.assets.catalog import Catalog
 from edge_gateway.disk import disk_errors, make_directory, remove_tree, sync_directory
 from shared import digest
-from shared.errors import DiskFullError, InvalidInputError
+from shared.errors import ConflictError, DiskFullError, InvalidInputError
 from shared.media.probe import MediaInfo
 
 _READ_BYTES = digest.CHUNK_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What an upload of a file may be, whose digests are not all known."""
+
+    asset: Asset
+    known: tuple[bytes, ...]
+    """Digests of its chunks; empty where unknown."""
+    held: set[int]
+    """Chunks that are safe."""
 
 
 class AssetStore:
@@ -28,6 +40,7 @@ class AssetStore:
         self._root = root
         self._catalog = catalog
         self._reserve_bytes = reserve_bytes
+        self._naming = asyncio.Lock()
 
     def path(self, asset_id: str) -> Path:
         """Where an asset's bytes lie."""
@@ -36,19 +49,90 @@ class AssetStore:
     async def begin(self, manifest: Manifest, now_us: int) -> tuple[Asset, set[int]]:
         """Make room for an asset, or find what is there of it: the asset and the chunks that are safe.
 
+        An unfinished upload of the same file that has no id yet is taken over.
+
         Raises:
             DiskFullError: the disk has no room for the chunks that are missing.
         """
-        asset = await self._catalog.announce(manifest, now_us)
+        async with self._naming:
+            asset = await self._catalog.find(manifest.asset_id)
+            if asset is None and await self._fits(manifest):
+                await self._name(manifest.upload_id, manifest)
+            if asset is None:
+                asset = await self._catalog.announce(manifest, now_us)
+        return asset, await self._held(asset, manifest)
+
+    async def begin_open(self, manifest: Manifest, now_us: int) -> Begun:
+        """Make room for a file whose digests are not all known, or find what may be there of it.
+
+        Found is an asset, or an unfinished upload, of the same size and the same first and last chunk; whether it is of
+        the same file shows as digests are announced. Should it not be, the client sends its whole manifest, by which
+        every file has a name of its own. Ends were chosen over a table of all chunks: they find the file that was sent
+        before in every case that is not made up, and need no copying from upload to upload.
+
+        Raises:
+            DiskFullError: the disk has no room for the chunks that are missing.
+        """
+        head, tail = manifest.ends or (b"", b"")
+        async with self._naming:
+            await self._name_again(manifest)
+            asset = await self._catalog.find_by_ends(manifest.size_bytes, head, tail)
+            if asset is None or not asset.ready:
+                asset = await self._catalog.find(manifest.upload_id) or asset
+            if asset is None:
+                asset = await self._catalog.announce(manifest, now_us)
+        known = [b""] * manifest.count
+        for index, one in (await self._catalog.digests(asset.asset_id)).items():
+            known[index] = one
+        return Begun(asset=asset, known=tuple(known), held=await self._held(asset, manifest))
+
+    async def name(self, upload_id: str, manifest: Manifest) -> None:
+        """Give an upload the id of its content, as all its digests are known now.
+
+        Raises:
+            ConflictError: another client began with the same file by its id; take that up.
+        """
+        async with self._naming:
+            if upload_id == manifest.asset_id:
+                return
+            there = await self._catalog.find(manifest.asset_id)
+            if there is None:
+                await self._name(upload_id, manifest)
+                return
+            await self._catalog.remove(upload_id)
+            await asyncio.to_thread(remove_tree, self._root / upload_id)
+        raise ConflictError("another client uploads the same file; send the whole manifest", field="digests")
+
+    async def _name(self, upload_id: str, manifest: Manifest) -> None:
+        # Digests first: with them the rest can be done again from any point where this may be cut off.
+        await self._catalog.note_digests(upload_id, manifest)
+        await asyncio.to_thread(_rename, self._root / upload_id, self._root / manifest.asset_id)
+        await self._catalog.rename(upload_id, manifest.asset_id)
+
+    async def _name_again(self, manifest: Manifest) -> None:
+        """Go on with a naming that was cut off."""
+        digests = await self._catalog.noted_digests(manifest.upload_id)
+        if digests:
+            whole = replace(manifest, digests=digests)
+            await self._name(manifest.upload_id, whole)
+
+    async def _fits(self, manifest: Manifest) -> bool:
+        """Whether there is an unfinished upload without an id that may be of this file."""
+        if manifest.is_open or await self._catalog.find(manifest.upload_id) is None:
+            return False
+        known = await self._catalog.digests(manifest.upload_id)
+        return all(manifest.digests[index] == one for index, one in known.items())
+
+    async def _held(self, asset: Asset, manifest: Manifest) -> set[int]:
         if asset.ready:
-            return asset, set(range(len(manifest.digests)))
+            return set(range(manifest.count))
         held = await self._catalog.held(asset.asset_id)
-        missing = sum(manifest.length(chunk) for chunk in range(len(manifest.digests)) if chunk not in held)
+        missing = sum(manifest.length(chunk) for chunk in range(manifest.count) if chunk not in held)
         path = self.path(asset.asset_id)
         if not await asyncio.to_thread(_make_room, path, manifest.size_bytes, missing + self._reserve_bytes) and held:
             await self._catalog.forget_chunks(asset.asset_id)
             held = set()
-        return asset, held
+        return held
 
     async def put(self, manifest: Manifest, chunks: Mapping[int, bytes | bytearray]) -> None:
         """Verify chunks, write them, sync them and write them down.
@@ -57,9 +141,18 @@ class AssetStore:
             InvalidInputError: a chunk has another digest than the manifest says; none of them counts.
             DiskFullError: the disk has no room; none of them counts.
         """
-        asset_id = manifest.asset_id
-        await asyncio.to_thread(_write, self.path(asset_id), manifest, chunks)
-        await self._catalog.hold(asset_id, chunks)
+        await self.keep(manifest.asset_id, manifest.digests, chunks)
+
+    async def keep(self, asset_id: str, digests: Sequence[bytes], chunks: Mapping[int, bytes | bytearray]) -> None:
+        """The same for an asset, or an upload without an id, whose digests are known as far as its chunks came.
+
+        Raises:
+            InvalidInputError: a chunk has another digest than was announced; none of them counts.
+            DiskFullError: the disk has no room; none of them counts.
+        """
+        wanted = {index: digests[index] for index in chunks}
+        await asyncio.to_thread(_write, self.path(asset_id), wanted, chunks)
+        await self._catalog.hold(asset_id, wanted)
 
     async def complete(self, asset_id: str, kind: AssetKind, media: MediaInfo) -> Asset:
         """Make an asset ready whose chunks are all there."""
@@ -69,6 +162,10 @@ class AssetStore:
     async def adopt(self, path: Path, display_name: str, kind: AssetKind, media: MediaInfo, now_us: int) -> Asset:
         """Take a finished file of this edge as an asset; the file is moved."""
         manifest = await asyncio.to_thread(_manifest, path, display_name)
+        return await self.take(path, manifest, kind, media, now_us)
+
+    async def take(self, path: Path, manifest: Manifest, kind: AssetKind, media: MediaInfo, now_us: int) -> Asset:
+        """Take a finished file whose chunks are known as an asset; the file is moved."""
         asset = await self._catalog.announce(manifest, now_us)
         await asyncio.to_thread(_move, path, self.path(asset.asset_id))
         if asset.ready:
@@ -112,16 +209,26 @@ def _make_room(path: Path, size: int, wanted: int) -> bool:
     return there
 
 
-def _write(path: Path, manifest: Manifest, chunks: Mapping[int, bytes | bytearray]) -> None:
+def _rename(source: Path, target: Path) -> None:
+    """Rename a folder; nothing happens when that was done already."""
+    if not source.is_dir():
+        return
+    with disk_errors(target):
+        remove_tree(target)  # no row knows it
+        source.rename(target)
+        sync_directory(target.parent)
+
+
+def _write(path: Path, digests: Mapping[int, bytes], chunks: Mapping[int, bytes | bytearray]) -> None:
     for index, data in chunks.items():
-        if digest.chunk_digest(data) != manifest.digests[index]:
+        if digest.chunk_digest(data) != digests[index]:
             message = f"chunk {index} is not what the manifest says; it was damaged on the way or the file has changed"
             raise InvalidInputError(message, field="piece.data")
     with disk_errors(path):
         handle = os.open(path, os.O_RDWR)
         try:
             for index, data in chunks.items():
-                _write_at(handle, data, index * manifest.chunk_bytes)
+                _write_at(handle, data, index * digest.CHUNK_BYTES)
             os.fdatasync(handle)
         finally:
             os.close(handle)

@@ -1,14 +1,24 @@
-"""One upload: pieces come in, chunks become safe, answers go out.
+"""One running upload: pieces come in, chunks become safe, answers go out.
 
 Two tasks with a bounded queue between them: one puts pieces together to chunks, the other hands all chunks that wait to
 the store at once, so that a fast client is synced in large batches and a slow one chunk by chunk.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from edge_gateway.assets.asset import AssetLimits, Manifest, Persisted, Piece, ranges
+from edge_gateway.assets.asset import (
+    AssetLimits,
+    Digests,
+    Held,
+    Manifest,
+    Persisted,
+    Piece,
+    UploadMessage,
+    ranges,
+)
+from edge_gateway.assets.ledger import Ledger
 from edge_gateway.assets.store import AssetStore
 from edge_gateway.failures import one_error
 from shared.errors import ConflictError, DeadlineError, InvalidInputError, LimitExceededError
@@ -21,8 +31,9 @@ _OPEN_CHUNKS = 4
 class _Assembly:
     """Puts the pieces of chunks together."""
 
-    manifest: Manifest
-    held: set[int]
+    ledger: Ledger
+    taken: set[int]
+    """Chunks that are whole here or safe since before."""
     piece_bytes: int
     partial: dict[int, bytearray] = field(default_factory=dict)
 
@@ -33,13 +44,8 @@ class _Assembly:
             InvalidInputError: the piece does not fit.
             LimitExceededError: it is too large.
         """
-        if not 0 <= piece.chunk < len(self.manifest.digests):
-            message = f"there is no chunk {piece.chunk}, the manifest has {len(self.manifest.digests)}"
-            raise InvalidInputError(message, field="piece.chunk_index")
-        if not 0 < len(piece.data) <= self.piece_bytes:
-            message = f"a piece has 1 to {self.piece_bytes} bytes, this one has {len(piece.data)}"
-            raise LimitExceededError(message, field="piece.data", limit="piece_bytes")
-        if piece.chunk in self.held:
+        self._check(piece)
+        if piece.chunk in self.taken:
             return None
         whole = self.partial.get(piece.chunk)
         if whole is None or piece.offset == 0:
@@ -51,15 +57,27 @@ class _Assembly:
             message = f"chunk {piece.chunk} goes on at {len(whole)}, not at {piece.offset}"
             raise InvalidInputError(message, field="piece.offset_bytes")
         whole += piece.data
-        length = self.manifest.length(piece.chunk)
+        length = self.ledger.manifest.length(piece.chunk)
         if len(whole) > length:
             message = f"chunk {piece.chunk} has {length} bytes, more were sent"
             raise InvalidInputError(message, field="piece.data")
         if len(whole) < length:
             return None
         del self.partial[piece.chunk]
-        self.held.add(piece.chunk)
+        self.taken.add(piece.chunk)
         return whole
+
+    def _check(self, piece: Piece) -> None:
+        count = self.ledger.manifest.count
+        if not 0 <= piece.chunk < count:
+            message = f"there is no chunk {piece.chunk}, the manifest has {count}"
+            raise InvalidInputError(message, field="piece.chunk_index")
+        if not self.ledger.digests[piece.chunk]:
+            message = f"the digest of chunk {piece.chunk} was not announced"
+            raise InvalidInputError(message, field="piece.chunk_index")
+        if not 0 < len(piece.data) <= self.piece_bytes:
+            message = f"a piece has 1 to {self.piece_bytes} bytes, this one has {len(piece.data)}"
+            raise LimitExceededError(message, field="piece.data", limit="piece_bytes")
 
 
 class Upload:
@@ -67,52 +85,70 @@ class Upload:
 
     Args:
         store: Where chunks go.
-        manifest: What comes.
+        name: The asset's id, or the name that its upload has while digests are missing.
+        ledger: The digests and what is safe.
         held: Chunks that are safe already.
         limits: What is refused.
+        on_named: Told the asset's id once all digests are known, if they were not from the start.
     """
 
-    def __init__(self, store: AssetStore, manifest: Manifest, held: set[int], limits: AssetLimits) -> None:
+    def __init__(
+        self,
+        store: AssetStore,
+        name: str,
+        ledger: Ledger,
+        held: set[int],
+        limits: AssetLimits,
+        *,
+        on_named: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.name = name
         self._store = store
-        self._manifest = manifest
+        self._ledger = ledger
         self._limits = limits
-        self._assembly = _Assembly(manifest=manifest, held=set(held), piece_bytes=limits.piece_bytes)
-        self._safe = sum(manifest.length(chunk) for chunk in held)
-        slots = max(1, limits.buffer_bytes // manifest.chunk_bytes - _OPEN_CHUNKS)
-        self._waiting: asyncio.Queue[tuple[int, bytearray] | None] = asyncio.Queue(slots)
+        self._on_named = on_named
+        self._assembly = _Assembly(ledger=ledger, taken=set(held), piece_bytes=limits.piece_bytes)
+        self._safe = sum(ledger.manifest.length(chunk) for chunk in held)
+        slots = max(1, limits.buffer_bytes // ledger.manifest.chunk_bytes - _OPEN_CHUNKS)
+        self._waiting: asyncio.Queue[tuple[int, bytearray] | Manifest | None] = asyncio.Queue(slots)
         self._unsaid: set[int] = set()
+        self._unsaid_held: set[int] = set()
+        self._unsaid_name = ""
+        self._is_named = ledger.is_complete
         self._news = asyncio.Event()
         self._evicted = False
 
     @property
     def is_complete(self) -> bool:
-        """Whether every byte is safe."""
-        return self._safe == self._manifest.size_bytes
+        """Whether every byte is safe and every digest known."""
+        return self._is_named and self._safe == self._ledger.manifest.size_bytes
 
     def evict(self) -> None:
         """End this upload; another writer of the same asset has come."""
         self._evicted = True
         self._news.set()
 
-    async def run(self, pieces: AsyncIterator[Piece]) -> AsyncGenerator[Persisted, None]:
-        """Take pieces until the asset is complete or the client stops; says what became safe.
+    def fits(self, manifest: Manifest) -> bool:
+        """Whether this may be an upload of that file."""
+        return self._ledger.fits(manifest)
+
+    async def run(self, messages: AsyncIterator[UploadMessage]) -> AsyncGenerator[Held | Persisted, None]:
+        """Take pieces and digests until the asset is complete or the client stops; says what is there and became safe.
 
         Raises:
-            ConflictError: another writer came.
-            DeadlineError: the client said nothing for too long.
+            ConflictError: another writer came, or the file is not the one that it seemed to be.
+            DeadlineError: the client said nothing for too long, or too little.
             InvalidInputError: a piece or a chunk does not fit.
             DiskFullError: the disk has no room.
         """
-        work = asyncio.create_task(self._work(pieces))
+        work = asyncio.create_task(self._work(messages))
         work.add_done_callback(lambda _: self._news.set())
         try:
             while True:
                 await self._news.wait()
                 self._news.clear()
-                if self._unsaid:
-                    runs = ranges(self._unsaid)
-                    self._unsaid.clear()
-                    yield Persisted(chunks=runs, persisted_bytes=self._safe)
+                for answer in self._answers():
+                    yield answer
                 if self._evicted:
                     raise ConflictError("another client took this upload over; ask for the asset to see how far it is")
                 if work.done() and not self._unsaid:
@@ -124,41 +160,113 @@ class Upload:
             if not work.cancelled():
                 work.exception()
 
-    async def _work(self, pieces: AsyncIterator[Piece]) -> None:
+    def _answers(self) -> list[Held | Persisted]:
+        answers: list[Held | Persisted] = []
+        if self._unsaid_held or self._unsaid_name:
+            answers.append(Held(held=ranges(self._unsaid_held), asset_id=self._unsaid_name))
+            self._unsaid_held.clear()
+            self._unsaid_name = ""
+        if self._unsaid:
+            answers.append(Persisted(chunks=ranges(self._unsaid), persisted_bytes=self._safe))
+            self._unsaid.clear()
+        return answers
+
+    async def _work(self, messages: AsyncIterator[UploadMessage]) -> None:
         with one_error():
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._take(pieces))
+                tasks.create_task(self._take(messages))
                 tasks.create_task(self._keep())
 
-    async def _take(self, pieces: AsyncIterator[Piece]) -> None:
-        everything = len(self._manifest.digests)
-        while len(self._assembly.held) < everything:
-            try:
-                async with asyncio.timeout(self._limits.idle_s):
-                    piece = await anext(pieces, None)
-            except TimeoutError:
-                message = f"nothing was sent for {self._limits.idle_s:g} s; call again to go on"
-                raise DeadlineError(message, limit="upload_idle_s") from None
-            if piece is None:
+    async def _take(self, messages: AsyncIterator[UploadMessage]) -> None:
+        everything = self._ledger.manifest.count
+        pace = _Pace(self._limits, asyncio.get_running_loop().time)
+        while len(self._assembly.taken) < everything or not self._ledger.is_complete:
+            message = await pace.next(messages)
+            if message is None:
                 break
-            chunk = self._assembly.add(piece)
+            if isinstance(message, Digests):
+                await self._announce(message)
+                continue
+            chunk = self._assembly.add(message)
             if chunk is not None:
-                await self._waiting.put((piece.chunk, chunk))
+                await self._waiting.put((message.chunk, chunk))
+                pace.waited()
         await self._waiting.put(None)
 
+    async def _announce(self, message: Digests) -> None:
+        was_complete = self._ledger.is_complete
+        held = self._ledger.announce(message)
+        if held:
+            self._unsaid_held.update(held)
+            self._news.set()
+        if self._ledger.is_complete and not was_complete:
+            await self._waiting.put(self._ledger.whole())
+
     async def _keep(self) -> None:
-        ended = False
-        while not ended:
+        entry = await self._waiting.get()
+        while entry is not None:
             batch: dict[int, bytearray] = {}
-            entry = await self._waiting.get()
-            while entry is not None:
+            while isinstance(entry, tuple):
                 batch[entry[0]] = entry[1]
                 if self._waiting.empty():
                     break
                 entry = self._waiting.get_nowait()
-            ended = entry is None
             if batch:
-                await self._store.put(self._manifest, batch)
+                await self._store.keep(self.name, self._ledger.digests, batch)
                 self._safe += sum(map(len, batch.values()))
                 self._unsaid.update(batch)
                 self._news.set()
+            if isinstance(entry, Manifest):
+                await self._be_named(entry)
+            if entry is not None:
+                entry = await self._waiting.get()
+
+    async def _be_named(self, manifest: Manifest) -> None:
+        await self._store.name(self.name, manifest)
+        self.name = self._unsaid_name = manifest.asset_id
+        self._is_named = True
+        self._on_named(self.name)
+        self._news.set()
+
+
+class _Pace:
+    """Waits for a client, but not for one that says nothing or hardly anything.
+
+    Time in which we do not read, as the disk is slow, is not the client's.
+    """
+
+    def __init__(self, limits: AssetLimits, clock: Callable[[], float]) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._since = clock()
+        self._got = 0
+
+    def waited(self) -> None:
+        """Begin to count anew: it may have been us who were slow."""
+        self._since = self._clock()
+        self._got = 0
+
+    async def next(self, messages: AsyncIterator[UploadMessage]) -> UploadMessage | None:
+        """The next message; None when there is none any more.
+
+        Raises:
+            DeadlineError: the client said nothing for too long, or too little.
+        """
+        limits = self._limits
+        left = self._since + limits.progress_s - self._clock()
+        try:
+            async with asyncio.timeout(max(0.0, min(limits.idle_s, left))):
+                message = await anext(messages, None)
+        except TimeoutError:
+            if left < limits.idle_s:
+                text = f"only {self._got} bytes were sent in {limits.progress_s:g} s; call again to go on"
+                raise DeadlineError(text, limit="upload_progress_s") from None
+            text = f"nothing was sent for {limits.idle_s:g} s; call again to go on"
+            raise DeadlineError(text, limit="upload_idle_s") from None
+        if isinstance(message, Piece):
+            self._got += len(message.data)
+        elif message is not None:
+            self._got += sum(map(len, message.digests))
+        if self._got >= limits.progress_bytes:
+            self.waited()
+        return message

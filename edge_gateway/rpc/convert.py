@@ -73,8 +73,8 @@ def duration(seconds: float) -> Duration:
 
 async def upload(
     requests: AsyncIterator[asset_pb2.UploadRequest],
-) -> tuple[assets.Manifest, AsyncIterator[assets.Piece]]:
-    """The manifest that an upload begins with, and the pieces that follow.
+) -> tuple[assets.Manifest, AsyncIterator[assets.UploadMessage]]:
+    """The manifest that an upload begins with, and the pieces and digests that follow.
 
     Raises:
         InvalidInputError: it does not begin with a manifest.
@@ -82,7 +82,7 @@ async def upload(
     first = await anext(requests, None)
     if first is None or first.WhichOneof("message") != "manifest":
         raise InvalidInputError("an upload begins with the manifest", field="manifest")
-    return _manifest(first.manifest), _pieces(requests)
+    return _manifest(first.manifest), _messages(requests)
 
 
 def _manifest(message: asset_pb2.Manifest) -> assets.Manifest:
@@ -91,15 +91,20 @@ def _manifest(message: asset_pb2.Manifest) -> assets.Manifest:
         digests=tuple(message.chunk_digests),
         display_name=assets.display_name(message.display_name),
         chunk_bytes=message.chunk_bytes,
+        ends=(message.head_digest, message.tail_digest) if message.head_digest or message.tail_digest else None,
     )
 
 
-async def _pieces(requests: AsyncIterator[asset_pb2.UploadRequest]) -> AsyncIterator[assets.Piece]:
+async def _messages(requests: AsyncIterator[asset_pb2.UploadRequest]) -> AsyncIterator[assets.UploadMessage]:
     async for request in requests:
-        if request.WhichOneof("message") != "piece":
-            raise InvalidInputError("after the manifest come pieces", field="piece")
-        piece = request.piece
-        yield assets.Piece(chunk=piece.chunk_index, offset=piece.offset_bytes, data=piece.data)
+        match request.WhichOneof("message"):
+            case "piece":
+                piece = request.piece
+                yield assets.Piece(chunk=piece.chunk_index, offset=piece.offset_bytes, data=piece.data)
+            case "digests":
+                yield assets.Digests(first=request.digests.first_chunk, digests=tuple(request.digests.digests))
+            case _:
+                raise InvalidInputError("after the manifest come pieces and digests", field="piece")
 
 
 def chunk_ranges(runs: tuple[assets.ChunkRange, ...]) -> list[asset_pb2.ChunkRange]:
@@ -113,6 +118,9 @@ def upload_answer(answer: assets.UploadAnswer) -> asset_pb2.UploadResponse:
         case assets.Started():
             start = asset_pb2.UploadStart(asset_id=answer.asset_id, held=chunk_ranges(answer.held))
             return asset_pb2.UploadResponse(start=start)
+        case assets.Held():
+            held = asset_pb2.UploadHeld(held=chunk_ranges(answer.held), asset_id=answer.asset_id)
+            return asset_pb2.UploadResponse(held=held)
         case assets.Persisted():
             persisted = asset_pb2.UploadPersisted(
                 chunks=chunk_ranges(answer.chunks), persisted_bytes=answer.persisted_bytes

@@ -233,6 +233,8 @@ class Manifest(_message.Message):
     DIGEST_FUNCTION_FIELD_NUMBER: _builtins.int
     CHUNKING_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    HEAD_DIGEST_FIELD_NUMBER: _builtins.int
+    TAIL_DIGEST_FIELD_NUMBER: _builtins.int
     size_bytes: _builtins.int
     """The file's size in bytes, at least 1."""
     chunk_bytes: _builtins.int
@@ -243,6 +245,12 @@ class Manifest(_message.Message):
     """How the file was divided."""
     display_name: _builtins.str
     """A name for display; path parts are dropped."""
+    head_digest: _builtins.bytes
+    """With chunk_digests empty, that is of a file that is still being hashed: the digest of its first chunk. The others
+    follow in ChunkDigests.
+    """
+    tail_digest: _builtins.bytes
+    """Beside head_digest: the digest of the last chunk."""
     @_builtins.property
     def chunk_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """One digest a chunk, 32 bytes each for SHA-256."""
@@ -256,14 +264,44 @@ class Manifest(_message.Message):
         digest_function: Global___DigestFunction.ValueType = ...,
         chunking: Global___Chunking.ValueType = ...,
         display_name: _builtins.str = ...,
+        head_digest: _builtins.bytes = ...,
+        tail_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_bytes", b"chunk_bytes", "chunk_digests", b"chunk_digests", "chunking", b"chunking", "digest_function", b"digest_function", "display_name", b"display_name", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_bytes", b"chunk_bytes", "chunk_digests", b"chunk_digests", "chunking", b"chunking", "digest_function", b"digest_function", "display_name", b"display_name", "head_digest", b"head_digest", "size_bytes", b"size_bytes", "tail_digest", b"tail_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Manifest: _TypeAlias = Manifest  # noqa: Y015
+
+@_typing.final
+class ChunkDigests(_message.Message):
+    """Digests of a run of chunks, for a manifest that came without. A chunk's digest comes before its pieces."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_CHUNK_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    first_chunk: _builtins.int
+    """The chunk of the first digest, from 0."""
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """One digest a chunk, 32 bytes each for SHA-256; at most 8192 a message."""
+
+    def __init__(
+        self,
+        *,
+        first_chunk: _builtins.int = ...,
+        digests: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "first_chunk", b"first_chunk"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChunkDigests: _TypeAlias = ChunkDigests  # noqa: Y015
 
 @_typing.final
 class ChunkPiece(_message.Message):
@@ -323,31 +361,37 @@ Global___ChunkRange: _TypeAlias = ChunkRange  # noqa: Y015
 
 @_typing.final
 class UploadRequest(_message.Message):
-    """One message from the uploading client: first the manifest, then pieces at once."""
+    """One message from the uploading client: first the manifest, then at once pieces, and digests that it left open."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MANIFEST_FIELD_NUMBER: _builtins.int
     PIECE_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def manifest(self) -> Global___Manifest:
         """The first message of the stream."""
 
     @_builtins.property
     def piece(self) -> Global___ChunkPiece:
-        """Any later message."""
+        """Later: data."""
+
+    @_builtins.property
+    def digests(self) -> Global___ChunkDigests:
+        """Later: digests as they become known."""
 
     def __init__(
         self,
         *,
         manifest: Global___Manifest | None = ...,
         piece: Global___ChunkPiece | None = ...,
+        digests: Global___ChunkDigests | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest", "message", b"message", "piece", b"piece"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "manifest", b"manifest", "message", b"message", "piece", b"piece"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest", "message", b"message", "piece", b"piece"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "manifest", b"manifest", "message", b"message", "piece", b"piece"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["manifest", "piece"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["manifest", "piece", "digests"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -362,6 +406,7 @@ class UploadResponse(_message.Message):
     START_FIELD_NUMBER: _builtins.int
     PERSISTED_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def start(self) -> Global___UploadStart:
         """Comes once, after the manifest: what need not be sent."""
@@ -374,18 +419,23 @@ class UploadResponse(_message.Message):
     def complete(self) -> Global___UploadComplete:
         """Comes last: the asset is complete."""
 
+    @_builtins.property
+    def held(self) -> Global___UploadHeld:
+        """Comes after digests: which of their chunks need not be sent, and the asset's id once it can be known."""
+
     def __init__(
         self,
         *,
         start: Global___UploadStart | None = ...,
         persisted: Global___UploadPersisted | None = ...,
         complete: Global___UploadComplete | None = ...,
+        held: Global___UploadHeld | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "message", b"message", "persisted", b"persisted", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "held", b"held", "message", b"message", "persisted", b"persisted", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "message", b"message", "persisted", b"persisted", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "held", b"held", "message", b"message", "persisted", b"persisted", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["start", "persisted", "complete"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["start", "persisted", "complete", "held"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -400,10 +450,10 @@ class UploadStart(_message.Message):
     ASSET_ID_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
-    """The id that this manifest gives."""
+    """The id that this manifest gives; for a manifest without digests a name that lasts until UploadHeld brings the id."""
     @_builtins.property
     def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChunkRange]:
-        """Chunks that are verified and on disk already."""
+        """Chunks that are verified and on disk already, of those whose digests were announced."""
 
     def __init__(
         self,
@@ -418,6 +468,34 @@ class UploadStart(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UploadStart: _TypeAlias = UploadStart  # noqa: Y015
+
+@_typing.final
+class UploadHeld(_message.Message):
+    """What the edge already has of chunks whose digests came later."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELD_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """The asset's id, in the message that follows the last digest; empty before."""
+    @_builtins.property
+    def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChunkRange]:
+        """Chunks, of those announced since the last such message, that are verified and on disk already."""
+
+    def __init__(
+        self,
+        *,
+        held: _abc.Iterable[Global___ChunkRange] | None = ...,
+        asset_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "held", b"held"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadHeld: _TypeAlias = UploadHeld  # noqa: Y015
 
 @_typing.final
 class UploadPersisted(_message.Message):
