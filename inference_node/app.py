@@ -158,7 +158,8 @@ async def _networks(
     tensors = TritonTensors(url, deadline_s=settings.network_deadline_seconds, observe=metrics.called)
     stack.push_async_callback(tensors.close)
     engines = registry(factories, tensors, default=settings.engine)
-    watchdog = Watchdog(tensors, server, engines.models, patience=Patience(), on_reload=metrics.reloaded)
+    called = f"Triton at {settings.triton_url}" if settings.triton_url else "Triton"
+    watchdog = Watchdog(tensors, server, engines.models, patience=Patience(), on_reload=metrics.reloaded, called=called)
     tasks.start(watchdog.run(), "watchdog")
     return engines, watchdog
 

@@ -65,7 +65,7 @@ class Patience:
         if isinstance(error, ResourceExhaustedError):
             self._since = now
         elif waited >= self._limit_s:
-            message = f"{error.message}; given up after {waited:.0f} s without progress"
+            message = f"{error.message.rstrip('.')}; given up after {waited:.0f} s without progress"
             raise type(error)(message, field=error.field)
         longest: float = min(_LONGEST_S, _FIRST_S * 2.0**self._tries)
         self._tries += 1

@@ -202,7 +202,7 @@ class Pipeline:
         )
 
     async def _say_waiting(self, job_id: str, error: VisemeError) -> None:
-        message = f"Waiting for the node at {self._node.address}: {error.message}."
+        message = f"Waiting for the node at {self._node.address}: {error.message.rstrip('.')}."
         notice = Notice(severity=Severity.WARNING, reason=error.reason, message=message)
         await self._journal.record(job_id, notice)
 

@@ -171,7 +171,7 @@ class RenderLeg:
         again = sorted(ordered & self._orders.missing.keys())
         if self._patience.is_new:
             which = f" {len(again)} segments that were in flight will be ordered again." if again else ""
-            message = f"Waiting for the node at {self._node.address}: {error.message}.{which}"
+            message = f"Waiting for the node at {self._node.address}: {error.message.rstrip('.')}.{which}"
             await self._journal.record(
                 self._spec.job_id, Notice(severity=Severity.WARNING, reason=error.reason, message=message)
             )

@@ -110,6 +110,7 @@ class Watchdog:
         names: The networks to load, without the probe.
         patience: How long to wait for what.
         on_reload: Told of every network that was brought back, and of ``server`` when all of it was.
+        called: What the server is called in errors.
     """
 
     def __init__(
@@ -120,12 +121,14 @@ class Watchdog:
         *,
         patience: Patience,
         on_reload: Callable[[str], None],
+        called: str = "Triton",
     ) -> None:
         self._models = models
         self._process = process
         self._names = tuple(dict.fromkeys((PROBE_MODEL, *names)))
         self._patience = patience
         self._on_reload = on_reload
+        self._called = called
         self._state = TritonState.STARTING
         self._changed = asyncio.Condition()
         self._suspected = asyncio.Event()
@@ -155,7 +158,9 @@ class Watchdog:
             async with asyncio.timeout(timeout_s), self._changed:
                 await self._changed.wait_for(lambda: self._state is TritonState.READY and self._round > before)
         except TimeoutError as error:
-            raise EngineUnavailableError("Triton does not answer.", retry_after_s=self._patience.longest_s) from error
+            raise EngineUnavailableError(
+                f"{self._called} does not answer.", retry_after_s=self._patience.longest_s
+            ) from error
 
     async def run(self) -> None:
         """Start it and keep it going until cancelled."""
