@@ -85,7 +85,8 @@ class SqliteJobs:
 
         def work(connection: sqlite3.Connection) -> list[Job]:
             rows = connection.execute(
-                "SELECT * FROM jobs WHERE (?1 IS NULL OR number < ?1) ORDER BY number DESC LIMIT ?2", (before, count)
+                "SELECT * FROM jobs WHERE (:before IS NULL OR number < :before) ORDER BY number DESC LIMIT :count",
+                {"before": before, "count": count},
             )
             return [_job(row) for row in rows]
 
@@ -126,7 +127,7 @@ class SqliteJobs:
                 raise ConflictError(f"the job is {job.state.value}; cancel it first", field="job_id")
             connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
             shared = connection.execute(
-                "SELECT 1 FROM jobs WHERE result_asset_id = ?1 OR video_asset_id = ?1 OR speech_asset_id = ?1",
+                "SELECT 1 FROM jobs WHERE ? IN (result_asset_id, video_asset_id, speech_asset_id)",
                 (job.result_asset_id,),
             ).fetchone()
             # Another job has made the same video, or works with it: it stays.
