@@ -138,6 +138,19 @@ def test_frames_are_upright(make_clip: MakeClip, rotation: tuple[float, bool, bo
     assert "".join(names) == corners
 
 
+@pytest.mark.parametrize("degrees", [90, 180, -90])
+def test_frames_are_upright_wherever_one_looks(make_clip: MakeClip, degrees: int) -> None:
+    path = make_clip("turned.mp4", frames=60, rotation=(degrees, False, False), options={"g": "12"})
+    with FrameReader(path, MediaLimits()) as reader:
+        in_order = [frame.planes for frame in reader]
+    with FrameReader(path, MediaLimits()) as reader:
+        reader.learn({index: 40_000 * index for index in range(60)})
+        for index in (50, 3, 31, 30, 29, 59, 0):
+            (planes,) = reader.frames([index])
+            assert np.array_equal(planes.y, in_order[index].y)
+            assert np.array_equal(planes.u, in_order[index].u)
+
+
 def test_colours_are_taken_as_tagged() -> None:
     grey = Planes(
         y=np.full((64, 64), 90, np.uint8), u=np.full((32, 32), 110, np.uint8), v=np.full((32, 32), 140, np.uint8)
