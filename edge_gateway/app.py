@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from starlette.applications import Starlette
+
 from edge_gateway.assets.asset import AssetLimits
 from edge_gateway.assets.catalog import Catalog
 from edge_gateway.assets.service import AssetService
 from edge_gateway.assets.store import AssetStore
+from edge_gateway.assets.stream import StreamLimits
+from edge_gateway.assets.stream_catalog import StreamCatalog
+from edge_gateway.assets.stream_upload import StreamUploads
 from edge_gateway.database import Database
 from edge_gateway.disk import make_directory
 from edge_gateway.identity import Identity
@@ -32,6 +37,7 @@ from edge_gateway.rpc.network import NetworkServicer
 from edge_gateway.settings import EdgeSettings
 from edge_gateway.web.server import serve_web
 from edge_gateway.web.status import StatusPage
+from edge_gateway.web.tus import TusFiles
 from shared.media.limits import MediaLimits
 from shared.media.sandbox import Sandbox
 from shared.pb.viseme.gateway.v1.asset_pb2_grpc import add_AssetServiceServicer_to_server
@@ -64,6 +70,7 @@ class _Core:
     """The parts that know no wire."""
 
     assets: AssetService
+    streams: StreamUploads
     jobs: JobService
     journal: Journal
     dispatcher: Dispatcher
@@ -107,9 +114,10 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
         add_JobServiceServicer_to_server(JobServicer(core.jobs, core.journal), rpc.server)
         add_NetworkServiceServicer_to_server(NetworkServicer(identity), rpc.server)
         page = StatusPage(identity, core.jobs, lambda: (node.address, node.is_up), rpc.draining.is_set)
+        site = Starlette(routes=[*page.routes(), *TusFiles(core.streams).routes()])
         await stack.enter_async_context(_background(core, metrics, settings.node_poll_s))
         metrics_at = stack.enter_context(serve_metrics(registry, scraped))
-        web_at = await stack.enter_async_context(serve_web(page.app(), web, grace_s=settings.grace_seconds))
+        web_at = await stack.enter_async_context(serve_web(site, web, grace_s=settings.grace_seconds))
         rpc_at = await stack.enter_async_context(rpc.serving())
         stack.callback(core.journal.close)
         here.append(rpc_at)
@@ -118,7 +126,7 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
 
 async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, metrics: EdgeMetrics) -> _Core:
     data: Path = settings.data.resolve()
-    folders = {name: data / name for name in ("assets", "faces", "jobs")}
+    folders = {name: data / name for name in ("assets", "uploads", "faces", "jobs")}
     for folder in folders.values():
         await asyncio.to_thread(make_directory, folder)
     database = await stack.enter_async_context(Database.open(data / "edge.db"))
@@ -129,8 +137,9 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
     repository = SqliteJobs(database)
     shelf = FaceShelf(folders["faces"], settings.face_cache_bytes, partial(_videos_in_use, repository))
     faces = Faces(folders["faces"], children.cut, on_open=shelf.take, on_close=shelf.put)
+    store = AssetStore(folders["assets"], catalog, reserve_bytes=settings.disk_reserve_bytes)
     assets = AssetService(
-        AssetStore(folders["assets"], catalog, reserve_bytes=settings.disk_reserve_bytes),
+        store,
         catalog,
         children.probe,
         _asset_limits(settings),
@@ -138,6 +147,16 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         count_up=metrics.client_up,
         count_down=metrics.client_down,
         piece_bytes=settings.download_piece_bytes,
+    )
+    streams = StreamUploads(
+        folders["uploads"],
+        StreamCatalog(database),
+        store,
+        catalog,
+        probe=children.probe,
+        limits=_stream_limits(settings),
+        count_up=metrics.client_up,
+        reserve_bytes=settings.disk_reserve_bytes,
     )
     journal = Journal(repository)
     pipeline = Pipeline(
@@ -169,6 +188,7 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
     )
     return _Core(
         assets=assets,
+        streams=streams,
         jobs=jobs,
         journal=journal,
         dispatcher=dispatcher,
@@ -191,6 +211,7 @@ async def _background(core: _Core, metrics: EdgeMetrics, poll_s: float) -> Async
             tasks.create_task(core.dispatcher.run()),
             tasks.create_task(core.shelf.run()),
             tasks.create_task(core.node.watch(poll_s)),
+            tasks.create_task(core.streams.keep_swept()),
             tasks.create_task(_count(core, metrics.counted)),
         ]
         yield
@@ -221,6 +242,18 @@ def _asset_limits(settings: EdgeSettings) -> AssetLimits:
         piece_bytes=settings.piece_bytes,
         buffer_bytes=settings.upload_buffer_bytes,
         idle_s=settings.upload_idle_s,
+    )
+
+
+def _stream_limits(settings: EdgeSettings) -> StreamLimits:
+    return StreamLimits(
+        asset_bytes=settings.asset_bytes,
+        manifest_chunks=settings.manifest_chunks,
+        open_uploads=settings.tus_uploads,
+        metadata_bytes=settings.tus_metadata_bytes,
+        parts=settings.tus_parts,
+        idle_s=settings.upload_idle_s,
+        expire_s=settings.tus_expire_s,
     )
 
 

@@ -39,6 +39,10 @@ class EdgeSettings(ServiceSettings):
     piece_bytes: int = Field(default=1 << 20, ge=1, le=1 << 20, description="bytes in one message of an upload")
     upload_buffer_bytes: int = Field(default=16 << 20, ge=8 << 20, description="bytes of one upload held in memory")
     upload_idle_s: float = Field(default=120.0, gt=0, description="time that an upload may be silent")
+    tus_uploads: int = Field(default=256, ge=1, description="uploads by tus that may be unfinished at once")
+    tus_expire_s: float = Field(default=86_400.0, gt=0, description="time after which one that nothing came for goes")
+    tus_metadata_bytes: int = Field(default=4096, ge=0, le=32 << 10, description="metadata of an upload by tus")
+    tus_parts: int = Field(default=200, ge=1, description="uploads that tus may put together to one")
     download_piece_bytes: int = Field(
         default=256 << 10, ge=1 << 10, le=1 << 20, description="bytes in one message down"
     )

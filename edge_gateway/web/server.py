@@ -11,6 +11,8 @@ from starlette.applications import Starlette
 from shared.errors import ConflictError
 from shared.rpc.address import Address
 
+_BACKLOG = 2048
+
 
 class _Server(uvicorn.Server):
     """Leaves signals to the program."""
@@ -31,6 +33,7 @@ async def serve_web(app: Starlette, listen: Address, *, grace_s: float) -> Async
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((listen.host, listen.port))
+            listening.listen(_BACKLOG)
         except OSError as error:
             raise ConflictError(f"cannot listen on {listen}: {error.strerror}", field="web") from error
         config = uvicorn.Config(

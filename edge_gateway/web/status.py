@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -51,9 +50,9 @@ class StatusPage:
         self._node = node
         self._ending = ending
 
-    def app(self) -> Starlette:
-        """The application."""
-        return Starlette(routes=[Route("/", self.page), Route("/healthz", self.health)])
+    def routes(self) -> list[Route]:
+        """What the application answers here."""
+        return [Route("/", self.page), Route("/healthz", self.health)]
 
     async def health(self, request: Request) -> Response:
         """Whether the edge serves; what the node does is told beside it."""

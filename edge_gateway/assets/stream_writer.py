@@ -1,0 +1,237 @@
+"""One writer of one upload whose bytes come in order.
+
+Two tasks with a bounded buffer between them: one takes what the client sends, the other hashes it, writes it, syncs it
+and writes down how far the upload is. A fast client is synced in large batches, a slow one several times a second, so
+that a cut costs what was on the way and a crash at most what came in the last moment.
+"""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+
+from edge_gateway.assets.stream import Checksum, ChunkHasher, Clock, Stream
+from edge_gateway.assets.stream_catalog import StreamCatalog
+from edge_gateway.disk import disk_errors, sync_directory
+from edge_gateway.failures import one_error
+from shared import digest
+from shared.errors import ConflictError, DeadlineError, InvalidInputError, NotFoundError
+
+_BATCH_BYTES = 256 << 10
+"""Bytes that are made safe without waiting for more."""
+_BUFFER_BYTES = 2 << 20
+"""Bytes that may wait for the disk."""
+_LINGER_S = 0.2
+"""Seconds for which fewer may wait for more."""
+
+
+class _Intake:
+    """Bytes between the network and the disk."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._ended = False
+        self._some = asyncio.Event()
+        self._batch = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def put(self, data: bytes) -> None:
+        """Add bytes; waits while the buffer is full."""
+        await self._room.wait()
+        self._bytes += data
+        self._some.set()
+        if len(self._bytes) >= _BATCH_BYTES:
+            self._batch.set()
+        if len(self._bytes) >= _BUFFER_BYTES:
+            self._room.clear()
+
+    def end(self, *, drop: bool = False) -> None:
+        """Nothing more comes; what waits is kept, unless it is to be dropped."""
+        if drop:
+            self._bytes.clear()
+        self._ended = True
+        self._some.set()
+        self._batch.set()
+
+    async def take(self) -> bytes:
+        """Everything that waits once it is worth a write; nothing at the end."""
+        await self._some.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                await self._batch.wait()
+        data = bytes(self._bytes)
+        self._bytes.clear()
+        if not self._ended:
+            self._some.clear()
+            self._batch.clear()
+        self._room.set()
+        return data
+
+
+class StreamWriter:
+    """Appends to one upload.
+
+    Args:
+        catalog: Where it is written down how far the upload is.
+        path: The upload's file.
+        idle_s: Seconds for which the client may say nothing.
+        count_up: Told the bytes that came.
+        clock: The time.
+    """
+
+    def __init__(
+        self, catalog: StreamCatalog, path: Path, *, idle_s: float, count_up: Callable[[int], None], clock: Clock
+    ) -> None:
+        self.ended = asyncio.Event()
+        """Set by the owner when this writer touches nothing any longer."""
+        self._catalog = catalog
+        self._path = path
+        self._idle_s = idle_s
+        self._count_up = count_up
+        self._clock = clock
+        self._intake = _Intake()
+        self._receiving: asyncio.Task[None] | None = None
+        self._fault: ConnectionError | DeadlineError | InvalidInputError | None = None
+        self._evicted = False
+
+    def evict(self) -> None:
+        """End this writer; another one of the same upload has come."""
+        self._evicted = True
+        self._intake.end(drop=True)
+        if self._receiving is not None:
+            self._receiving.cancel()
+
+    async def run(self, stream: Stream, body: AsyncIterator[bytes], checksum: Checksum | None) -> None:
+        """Append what the body gives, from the upload's offset on.
+
+        Without a checksum everything that came is kept, whatever ends the body; with one, all of it or nothing.
+
+        Raises:
+            ConflictError: another writer came.
+            ConnectionError: the body raised it, since the client went away.
+            DeadlineError: the client said nothing for too long.
+            InvalidInputError: more came than belongs to the upload, or something else than the checksum says.
+            DiskFullError: the disk has no room.
+        """
+        hasher = await asyncio.to_thread(_open, self._path, stream.offset_bytes)
+        if self._evicted:
+            raise _evicted()
+        with one_error():
+            async with asyncio.TaskGroup() as tasks:
+                self._receiving = tasks.create_task(self._receive(body, stream.size_bytes - stream.offset_bytes))
+                tasks.create_task(self._keep(stream, hasher, checksum))
+        if self._fault is not None:
+            raise self._fault
+        if self._evicted:
+            raise _evicted()
+
+    async def _receive(self, body: AsyncIterator[bytes], room: int) -> None:
+        try:
+            while True:
+                async with asyncio.timeout(self._idle_s):
+                    data = await anext(body, None)
+                if data is None:
+                    break
+                self._count_up(len(data))
+                room -= len(data)
+                if room < 0:
+                    message = "more was sent than belongs to the upload"
+                    self._fault = InvalidInputError(message, field="Upload-Length")
+                    break
+                if data:
+                    await self._intake.put(data)
+        except ConnectionError as error:
+            self._fault = error
+        except TimeoutError:
+            message = f"nothing was sent for {self._idle_s:g} s; ask for the offset and go on there"
+            self._fault = DeadlineError(message, limit="upload_idle_s")
+        self._intake.end()
+
+    async def _keep(self, stream: Stream, hasher: ChunkHasher, checksum: Checksum | None) -> None:
+        offset = stream.offset_bytes
+        chunks: dict[int, bytes] = {}
+        verify = None if checksum is None else hashlib.new(checksum.algorithm)
+        while data := await self._intake.take():
+            chunks |= await asyncio.to_thread(_append, self._path, offset, data, hasher, verify)
+            offset += len(data)
+            if checksum is None:
+                await self._advance(stream, offset, chunks, hasher)
+                chunks.clear()
+        if checksum is None or verify is None or self._evicted:
+            return
+        if self._fault is None and verify.digest() != checksum.value:
+            message = "the bytes are not those of the checksum; they were damaged on the way, send them again"
+            self._fault = InvalidInputError(message, field="Upload-Checksum")
+        if self._fault is not None:
+            await asyncio.to_thread(_cut, self._path, stream.offset_bytes)
+            return
+        await asyncio.to_thread(_sync, self._path)
+        await self._advance(stream, offset, chunks, hasher)
+
+    async def _advance(self, stream: Stream, offset: int, chunks: dict[int, bytes], hasher: ChunkHasher) -> None:
+        last = hasher.last() if offset == stream.size_bytes else {}
+        await self._catalog.advance(stream.upload_id, offset, chunks | last, self._clock())
+
+
+def _evicted() -> ConflictError:
+    return ConflictError("another request took this upload over; ask for the offset", field="Upload-Offset")
+
+
+def _open(path: Path, offset: int) -> ChunkHasher:
+    """Cut off what was never written down and hash the chunk that lies open."""
+    there = path.exists()
+    with disk_errors(path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if os.fstat(handle).st_size < offset:
+                raise NotFoundError("the upload's file is gone; upload it again", field="upload_id")
+            os.ftruncate(handle, offset)
+            start = offset - offset % digest.CHUNK_BYTES
+            head = bytearray()
+            while len(head) < offset - start:
+                head += os.pread(handle, offset - start - len(head), start + len(head))
+        finally:
+            os.close(handle)
+        if not there:
+            sync_directory(path.parent)
+    return ChunkHasher(offset, bytes(head))
+
+
+def _append(
+    path: Path, offset: int, data: bytes, hasher: ChunkHasher, verify: "hashlib._Hash | None"
+) -> dict[int, bytes]:
+    """Write bytes at the end; they are synced, unless they wait for a checksum. Gives the chunks that became whole."""
+    with disk_errors(path):
+        handle = os.open(path, os.O_WRONLY)
+        try:
+            rest, end = memoryview(data), offset
+            while rest:
+                written = os.pwrite(handle, rest, end)
+                end += written
+                rest = rest[written:]
+            if verify is None:
+                os.fdatasync(handle)
+            else:
+                verify.update(data)
+        except OSError:
+            os.ftruncate(handle, offset)
+            raise
+        finally:
+            os.close(handle)
+    return hasher.add(data)
+
+
+def _cut(path: Path, offset: int) -> None:
+    os.truncate(path, offset)
+
+
+def _sync(path: Path) -> None:
+    with disk_errors(path):
+        handle = os.open(path, os.O_WRONLY)
+        try:
+            os.fdatasync(handle)
+        finally:
+            os.close(handle)
