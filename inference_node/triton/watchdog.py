@@ -201,7 +201,9 @@ class Watchdog:
 
     async def _until_live(self) -> None:
         while not await self._models.is_live():
-            if self._process is not None and not self._process.is_running:
+            if self._process is None:  # nobody here starts it, so there is nothing to wait for
+                raise EngineUnavailableError(f"{self._called} does not answer.")
+            if not self._process.is_running:
                 raise EngineUnavailableError("The Triton server ended while it started; its log stands above.")
             await asyncio.sleep(0.05)
 
