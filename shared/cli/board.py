@@ -28,7 +28,8 @@ class Track:
         """Note how far it is."""
         self.done = max(self.done, done)
         self.total = max(self.total, total, self.done if self.total else 0)
-        self._samples.append((now, self.done))
+        # What need not be moved says nothing about the link.
+        self._samples.append((now, max(0, self.done - self.skipped)))
         while len(self._samples) > 2 and self._samples[0][0] < now - _WINDOW_S:
             self._samples.popleft()
 
@@ -72,9 +73,14 @@ class Track:
             return ""
         return f"{duration(self.left_s)} left"
 
+    def spared(self) -> str:
+        """What need not be moved, in words; empty where that is nothing to speak of."""
+        return f"{self.skipped / _MIB:.1f} MiB were there" if self.skipped >= _MIB // 10 else ""
+
     def line(self) -> str:
         """All of it in one line."""
-        return f"{self.stage} " + ", ".join(part for part in (self.amount(), self.speed(), self.left()) if part)
+        parts = (self.amount(), self.speed(), self.left(), self.spared())
+        return f"{self.stage} " + ", ".join(part for part in parts if part)
 
 
 class Board:

@@ -68,6 +68,8 @@ class JsonDisplay:
             done_bytes=transfer.done_bytes,
             total_bytes=transfer.size_bytes,
             skipped_bytes=transfer.skipped_bytes,
+            bytes_per_s=round(transfer.bytes_per_s),
+            left_s=None if transfer.left_s is None else round(transfer.left_s, 1),
         )
 
     def event(self, event: Event) -> None:
@@ -175,6 +177,7 @@ class BarsDisplay(_WordsDisplay):
             TextColumn("{task.fields[amount]:>18}"),
             TextColumn("{task.fields[speed]:>11}"),
             TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[spared]}"),
             console=Console(stderr=True, highlight=False),
         )
         self._tasks: dict[Stage, Any] = {}
@@ -186,6 +189,7 @@ class BarsDisplay(_WordsDisplay):
 
     def shown(self, track: Track) -> None:
         texts: dict[str, Any] = {"amount": track.amount(), "speed": track.speed(), "left": track.left()}
+        texts["spared"] = track.spared()
         total = track.total or None
         if track.stage not in self._tasks:
             self._tasks[track.stage] = self._bars.add_task(str(track.stage), total=total, **texts)

@@ -37,6 +37,8 @@ class DubOrder:
     fit: FitMode
     keep_length: bool
     engine: str
+    rate_limit: float
+    """Bytes a second for uploads; 0 for no limit."""
     report: Path | None
     words: tuple[str, ...]
     """The command as it was written, to be written again."""
@@ -90,6 +92,7 @@ async def _dub_at(edge: Edge, order: DubOrder, display: Display) -> None:
                 keep_length=order.keep_length,
                 engine=order.engine,
                 on_progress=on_transfer(display, Stage.UPLOAD),
+                rate_limit=order.rate_limit,
             )
             display.job(job.status)
             await follow(job, display)

@@ -73,6 +73,9 @@ def dub(
         bool, typer.Option("--keep-length", help="When the speech is shorter: keep the whole video.")
     ] = False,
     engine: Annotated[str, typer.Option(metavar="NAME", help="The engine, from `viseme engines`.")] = "",
+    limit_rate: Annotated[
+        str, typer.Option("--limit-rate", metavar="RATE", help="Upload at most RATE bytes a second: 500K, 2M.")
+    ] = "",
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the waterfall as JSON.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -84,6 +87,7 @@ def dub(
     def run_dub(display: "Display") -> Coroutine[Any, Any, None]:
         from shared.cli.dub import DubOrder
         from shared.cli.dub import dub as work
+        from shared.cli.rate import read_rate
         from shared.sdk.model import FitMode
 
         order = DubOrder(
@@ -94,6 +98,7 @@ def dub(
             fit=FitMode(fit.value),
             keep_length=keep_length,
             engine=engine,
+            rate_limit=read_rate(limit_rate),
             report=report,
             words=("viseme", *sys.argv[1:]),
             plain=not _speaks_unicode(),

@@ -5,6 +5,8 @@ import os
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -17,7 +19,8 @@ from shared.sdk.assets import Assets
 from shared.sdk.convert import capabilities_from, job_from
 from shared.sdk.jobs import Job
 from shared.sdk.link import Link, Patience
-from shared.sdk.source import Source, check_file, read_source
+from shared.sdk.pace import Pause, Throttle
+from shared.sdk.source import Source, check_file, open_source
 from shared.sdk.upload import ProgressCallback, Upload
 
 DEFAULT_PORT: Final = 50051
@@ -88,7 +91,13 @@ class Edge:
         return capabilities_from(await self._link.call(self._link.assets.GetCapabilities, request))
 
     async def upload(
-        self, path: str | os.PathLike[str], *, field: str = "file", on_progress: ProgressCallback | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        field: str = "file",
+        on_progress: ProgressCallback | None = None,
+        rate_limit: float = 0,
+        pause: Pause | None = None,
     ) -> model.Asset:
         """Bring a file to the edge; chunks that it has are not sent, and a broken upload is taken up by itself.
 
@@ -96,17 +105,22 @@ class Edge:
             path: The file.
             field: What to name in errors.
             on_progress: Called with what is verified and on disk at the edge.
+            rate_limit: Bytes a second that the upload may take; 0 for as many as the link gives.
+            pause: Nothing is sent while it is set.
 
         Raises:
             InvalidInputError: The file cannot be read, changed meanwhile, or is refused.
             EdgeUnavailableError: The edge stayed silent for too long.
         """
-        return await self._upload(await read_source(Path(path), field=field), on_progress)
+        way = _Way(on_progress=on_progress, throttle=Throttle(rate_limit), pause=pause)
+        async with await open_source(Path(path), field=field) as source:
+            return await self._upload(source, way)
 
-    async def _upload(self, source: Source, on_progress: ProgressCallback | None) -> model.Asset:
+    async def _upload(self, source: Source, way: "_Way") -> model.Asset:
         field = source.field
+        upload = Upload(self._link, source, way.on_progress, throttle=way.throttle, pause=way.pause)
         try:
-            return await Upload(self._link, source, on_progress).run()
+            return await upload.run()
         except VisemeError as error:
             if field not in _OWN_FIELDS or error.field in _OWN_FIELDS or not isinstance(error, InvalidInputError):
                 raise
@@ -124,6 +138,8 @@ class Edge:
         keep_length: bool = False,
         engine: str = "",
         on_progress: ProgressCallback | None = None,
+        rate_limit: float = 0,
+        pause: Pause | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
         """Make the face in a video or photo speak a recording.
@@ -135,6 +151,8 @@ class Edge:
             keep_length: When the speech is shorter: keep the video's whole length.
             engine: The engine's name; empty for the default.
             on_progress: Called as the uploads come further.
+            rate_limit: Bytes a second that the uploads together may take; 0 for as many as the link gives.
+            pause: Nothing is uploaded while it is set.
             idempotency_key: The same key gives the same job; one of its own for each call by default.
 
         Returns:
@@ -145,11 +163,12 @@ class Edge:
             EdgeUnavailableError: The edge stayed silent for too long.
         """
         options = _options(fit, keep_length=keep_length, engine=engine)
+        way = _Way(on_progress=on_progress, throttle=Throttle(rate_limit), pause=pause)
         for given, field in ((video, "video"), (speech, "speech")):
             if not isinstance(given, model.Asset):
                 await asyncio.to_thread(check_file, Path(given), field=field)
         begun = time.monotonic()
-        video_asset, speech_asset = await self._bring(video, speech, on_progress)
+        video_asset, speech_asset = await self._bring(video, speech, way)
         uploaded = time.monotonic() - begun
         request = job_pb2.SubmitJobRequest(
             video_asset_id=video_asset.id,
@@ -186,27 +205,50 @@ class Edge:
             raise RuntimeError("use it inside `async with viseme.connect(...) as edge:`")
         return self._open
 
-    async def _bring(
-        self, video: Input, speech: Input, on_progress: ProgressCallback | None
-    ) -> tuple[model.Asset, model.Asset]:
-        given = await asyncio.gather(_read(video, "video"), _read(speech, "speech"))
-        # One content is one asset: a second writer of it would put the first one out.
-        sources = {source.asset_id: source for source in reversed(given) if isinstance(source, Source)}
-        uploads = {key: asyncio.create_task(self._upload(source, on_progress)) for key, source in sources.items()}
-        try:
-            await asyncio.gather(*uploads.values())
-        finally:
-            for upload in uploads.values():
-                upload.cancel()
-            await asyncio.gather(*uploads.values(), return_exceptions=True)
-        video_asset, speech_asset = (
-            source if isinstance(source, model.Asset) else uploads[source.asset_id].result() for source in given
-        )
-        return video_asset, speech_asset
+    async def _bring(self, video: Input, speech: Input, way: "_Way") -> tuple[model.Asset, model.Asset]:
+        async with AsyncExitStack() as stack:
+            given: list[Source | model.Asset] = []
+            for one, field in ((video, "video"), (speech, "speech")):
+                if isinstance(one, model.Asset):
+                    given.append(one)
+                else:
+                    given.append(await stack.enter_async_context(await open_source(Path(one), field=field)))
+            if await _same(given[0], given[1]):
+                # One content is one asset: a second writer of it would put the first one out.
+                given[1] = given[0]
+            sources = {id(source): source for source in reversed(given) if isinstance(source, Source)}
+            uploads = {key: asyncio.create_task(self._upload(source, way)) for key, source in sources.items()}
+            try:
+                await asyncio.gather(*uploads.values())
+            finally:
+                for upload in uploads.values():
+                    upload.cancel()
+                await asyncio.gather(*uploads.values(), return_exceptions=True)
+            video_asset, speech_asset = (
+                one if isinstance(one, model.Asset) else uploads[id(one)].result() for one in given
+            )
+            return video_asset, speech_asset
 
 
-async def _read(given: Input, field: str) -> Source | model.Asset:
-    return given if isinstance(given, model.Asset) else await read_source(Path(given), field=field)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """How uploads of one call go."""
+
+    on_progress: ProgressCallback | None
+    throttle: Throttle
+    pause: Pause | None
+
+
+async def _same(one: Source | model.Asset, other: Source | model.Asset) -> bool:
+    """Whether two files have one content; most pairs are told apart before they are hashed."""
+    if isinstance(one, model.Asset) or isinstance(other, model.Asset) or one.size_bytes != other.size_bytes:
+        return False
+    ends = (0, one.count - 1)
+    await asyncio.gather(one.hashed(*ends), other.hashed(*ends))
+    if any(one.digests[end] != other.digests[end] for end in ends):
+        return False
+    await asyncio.gather(one.hashed(), other.hashed())
+    return one.digests == other.digests
 
 
 def _options(fit: model.FitMode | str, *, keep_length: bool, engine: str) -> job_pb2.JobOptions:

@@ -231,9 +231,13 @@ class Transfer:
         done_bytes: Bytes that are safe: verified and on disk at the edge (upload), written here (download).
         size_bytes: The whole file.
         skipped_bytes: Bytes of ``done_bytes`` that need not be moved, as the other side had them already.
+        bytes_per_s: The rate of the last seconds; 0 while unknown.
+        left_s: Seconds that are left at this rate; None while unknown.
     """
 
     name: str
     done_bytes: int
     size_bytes: int
     skipped_bytes: int = field(default=0)
+    bytes_per_s: float = field(default=0.0)
+    left_s: float | None = field(default=None)

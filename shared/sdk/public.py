@@ -45,6 +45,7 @@ from shared.sdk.model import (
     StateChanged,
     Transfer,
 )
+from shared.sdk.pace import Pause
 from shared.version import version
 
 __version__ = version()
@@ -82,6 +83,7 @@ __all__ = [
     "NotFoundError",
     "Notice",
     "Patience",
+    "Pause",
     "Progress",
     "QueueFullError",
     "ResourceExhaustedError",

@@ -20,7 +20,7 @@ from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shared import errors
-from shared.digest import asset_id, chunk_digest
+from shared.digest import asset_id, chunk_count, chunk_digest, upload_id
 from shared.pb.viseme.gateway.v1 import asset_pb2, asset_pb2_grpc, job_pb2, job_pb2_grpc
 from shared.rpc.interceptors import ErrorInterceptor
 from shared.sdk.model import JobState, Severity, Stage
@@ -86,10 +86,24 @@ def _cut(numbers: list[int]) -> int | None:
 class _Stored:
     manifest: asset_pb2.Manifest
     chunks: dict[int, bytes] = field(default_factory=dict)
+    digests: dict[int, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.digests |= dict(enumerate(self.manifest.chunk_digests))
+        if self.manifest.head_digest:
+            self.digests |= {0: self.manifest.head_digest, self.count - 1: self.manifest.tail_digest}
+
+    @property
+    def count(self) -> int:
+        return chunk_count(self.manifest.size_bytes, self.manifest.chunk_bytes)
 
     @property
     def id(self) -> str:
-        return asset_id(self.manifest.size_bytes, self.manifest.chunk_digests, self.manifest.chunk_bytes)
+        if len(self.digests) < self.count:
+            head, tail = self.digests[0], self.digests[self.count - 1]
+            return upload_id(self.manifest.size_bytes, head, tail, self.manifest.chunk_bytes)
+        digests = [self.digests[index] for index in range(self.count)]
+        return asset_id(self.manifest.size_bytes, digests, self.manifest.chunk_bytes)
 
     @property
     def data(self) -> bytes:
@@ -97,7 +111,7 @@ class _Stored:
 
     @property
     def complete(self) -> bool:
-        return len(self.chunks) == len(self.manifest.chunk_digests)
+        return len(self.chunks) == self.count == len(self.digests)
 
     def describe(self) -> asset_pb2.Asset:
         ready = asset_pb2.ASSET_STATE_READY if self.complete else asset_pb2.ASSET_STATE_UPLOADING
@@ -111,8 +125,9 @@ class _Stored:
         asset.create_time.GetCurrentTime()
         return asset
 
-    def held(self) -> list[asset_pb2.ChunkRange]:
-        return [asset_pb2.ChunkRange(first=index, count=1) for index in sorted(self.chunks)]
+    def held(self, *chunks: int) -> list[asset_pb2.ChunkRange]:
+        wanted = chunks or tuple(range(self.count))
+        return [asset_pb2.ChunkRange(first=index, count=1) for index in sorted(self.chunks) if index in wanted]
 
 
 class FakeEdge(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServicer):
@@ -143,6 +158,7 @@ class FakeEdge(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServi
         self.events: dict[str, list[job_pb2.Event]] = {}
         self.received_bytes = 0
         self.first_chunks: list[int] = []
+        self.first_messages: list[str] = []
         self.address = ""
         self._changed = asyncio.Condition()
         self._keys: dict[str, str] = {}
@@ -188,9 +204,12 @@ class FakeEdge(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServi
         async for request in request_iterator:
             if request.HasField("manifest"):
                 fresh = _Stored(request.manifest)
+                self.first_messages.append("open" if request.manifest.head_digest else "whole")
                 stored = self.stored.setdefault(fresh.id, fresh)
-                start = asset_pb2.UploadStart(asset_id=stored.id, held=stored.held())
-                yield asset_pb2.UploadResponse(start=start)
+                held = stored.held(*fresh.digests)
+                yield asset_pb2.UploadResponse(start=asset_pb2.UploadStart(asset_id=stored.id, held=held))
+            elif stored is not None and request.HasField("digests"):
+                yield asset_pb2.UploadResponse(held=self._announce(stored, request.digests))
             elif stored is not None:
                 received += len(request.piece.data)
                 self.received_bytes += len(request.piece.data)
@@ -208,6 +227,17 @@ class FakeEdge(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServi
                 yield asset_pb2.UploadResponse(complete=asset_pb2.UploadComplete(asset=stored.describe()))
                 return
 
+    def _announce(self, stored: _Stored, message: asset_pb2.ChunkDigests) -> asset_pb2.UploadHeld:
+        before = stored.id
+        told = dict(enumerate(message.digests, message.first_chunk))
+        if any(stored.digests.get(index, digest) != digest for index, digest in told.items()):
+            raise errors.ConflictError("another file; send the whole manifest", field="digests")
+        stored.digests |= told
+        if stored.id != before:
+            self.stored[stored.id] = self.stored.pop(before)
+        name = stored.id if len(stored.digests) == stored.count else ""
+        return asset_pb2.UploadHeld(held=stored.held(*told), asset_id=name)
+
     def _add(self, stored: _Stored, piece: asset_pb2.ChunkPiece, partial: bytearray) -> bool:
         index = piece.chunk_index
         if piece.offset_bytes == 0:
@@ -218,7 +248,7 @@ class FakeEdge(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServi
         whole = min(stored.manifest.chunk_bytes, stored.manifest.size_bytes - index * stored.manifest.chunk_bytes)
         if len(partial) < whole:
             return False
-        if chunk_digest(partial) != stored.manifest.chunk_digests[index]:
+        if chunk_digest(partial) != stored.digests.get(index):
             raise errors.InvalidInputError(f"chunk {index} does not have its digest", field="piece")
         stored.chunks[index] = bytes(partial)
         return True

@@ -1,53 +1,95 @@
-"""Uploads: the manifest first, data at once, and after a cut only what is not yet safe at the edge."""
+"""Uploads: what is known of the file first, data at once, and after a cut only what is not yet safe at the edge.
+
+The file is hashed by a thread while it is sent. What is hashed within ``HASH_AHEAD_S`` decides how an upload begins: a
+file that is hashed by then, or was by an earlier attempt, sends its whole manifest, so that one which is there is
+recognised at once; a larger one sends the digests of its ends, and the others as they become known. Hashing is faster
+than any link but loopback, so that digests are ahead of the data, and the edge says which of the announced chunks it
+has before they are sent.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from shared.digest import CHUNK_BYTES
-from shared.errors import EdgeUnavailableError
+from shared.errors import ConflictError, EdgeUnavailableError, InvalidInputError
 from shared.pb.viseme.gateway.v1 import asset_pb2
 from shared.rpc.channel import END, send
 from shared.sdk import model
 from shared.sdk.convert import asset_from
 from shared.sdk.link import Attempts, Link, read_within
-from shared.sdk.source import Source
+from shared.sdk.pace import Meter, Pause, Throttle
+from shared.sdk.source import Source, chunk_order
 
 PIECE_BYTES: Final = 256 << 10
 """Bytes of one message: gRPC delivers only whole ones, so larger pieces would show no progress on a thin link."""
-
-_EDGE_CHUNKS: Final = 2
-"""Chunks from head and tail that go first, so that probing and decoding can begin."""
 
 WINDOW_CHUNKS: Final = 8
 """Chunks on their way that the edge has not yet called safe. It bounds what a cut costs; 4 MiB would slow a link of
 100 Mbit/s and 200 ms, this fills one of 300 Mbit/s."""
 
+HASH_AHEAD_S: Final = 0.1
+"""Time to hash before the first message."""
+
+PAUSE_HOLD_S: Final = 30.0
+"""Time for which a paused upload keeps its stream; later it takes the upload up anew."""
+
+_DIGESTS: Final = 4096
+"""Digests in one message."""
+
+_WHOLE_FIELDS: Final = frozenset({"digests", "manifest.chunk_digests"})
+"""Fields of errors by which an edge asks for the whole manifest: the second is that of one which knows no other."""
+
+_DAMAGED_FIELDS: Final = frozenset({"piece", "piece.data"})
+
 ProgressCallback = Callable[[model.Transfer], None]
 
 
-def chunk_order(count: int) -> Iterator[int]:
-    """The order in which chunks are sent: head, tail, then the rest."""
-    head = range(min(_EDGE_CHUNKS, count))
-    tail = range(max(len(head), count - _EDGE_CHUNKS), count)
-    yield from head
-    yield from tail
-    yield from range(len(head), count - len(tail))
+class _PausedError(Exception):
+    """The stream was given up as the pause lasts."""
 
 
 class Upload:
-    """One file on its way."""
+    """One file on its way.
 
-    def __init__(self, link: Link, source: Source, on_progress: ProgressCallback | None) -> None:
+    Args:
+        link: To the edge.
+        source: The file, entered.
+        on_progress: Told how far it is.
+        throttle: The rate to keep.
+        pause: Holds it up.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        source: Source,
+        on_progress: ProgressCallback | None,
+        *,
+        throttle: Throttle | None = None,
+        pause: Pause | None = None,
+    ) -> None:
         self._link = link
         self._source = source
         self._on_progress = on_progress
+        self._throttle = throttle or Throttle()
+        self._pause = pause or Pause()
+        self._needs_whole = False
+        self._began_open = False
         self._held: set[int] = set()
         self._flying: set[int] = set()
+        self._sent: set[int] = set()
+        self._sent_before: set[int] = set()
+        self._skipped: set[int] = set()
+        self._told = 0
+        self._held_bytes = 0
+        self._skipped_bytes = 0
+        self._done_bytes = 0
         self._landed = asyncio.Event()
-        self._skipped_bytes: int | None = None
+        self._started = asyncio.Event()
         self._attempts = Attempts(link)
         self._clock = asyncio.get_running_loop().time
+        self._meter = Meter(self._clock)
         self._moved = self._clock()
 
     async def run(self) -> model.Asset:
@@ -57,11 +99,26 @@ class Upload:
             EdgeUnavailableError: The edge stayed silent for too long.
             VisemeError: What the edge said, or that the file changed.
         """
-        return await self._link.persist(self._attempt, self._attempts)
+        while True:
+            await self._pause.cleared()
+            try:
+                asset = await self._link.persist(self._attempt, self._attempts)
+            except _PausedError:
+                continue
+            except (ConflictError, InvalidInputError) as error:
+                if self._began_open and error.field in _WHOLE_FIELDS:
+                    continue
+                if error.field in _DAMAGED_FIELDS:
+                    await self._source.check()
+                raise
+            await self._source.finished()
+            return asset
 
     async def _attempt(self) -> model.Asset:
         self._moved = self._clock()
         self._flying.clear()
+        self._started.clear()
+        self._sent_before = set(self._sent)
         call = self._link.media.Upload(None)
         sender = asyncio.create_task(self._send(call))
         reader = asyncio.create_task(self._receive(call))
@@ -77,29 +134,81 @@ class Upload:
             await asyncio.gather(sender, reader, return_exceptions=True)
 
     async def _send(self, call: Any) -> None:
+        if not await self._begin(call):
+            return  # the stream is over: the reader knows why
+        # Whether chunks that were sent before a cut arrived, the edge will say; the others need not wait for that.
+        doubtful = self._sent - self._held
+        done: set[int] = set()
+        for skipped in (self._held | doubtful, set[int]()):
+            for index in chunk_order(self._source.count):
+                if index in skipped or index in done:
+                    continue
+                await self._room()
+                await self._source.hashed(index)
+                if not await self._announce(call):
+                    return
+                if index not in self._held and not await self._send_chunk(call, index):
+                    return
+                done.add(index)
+            await self._started.wait()
+        await call.done_writing()
+
+    async def _begin(self, call: Any) -> bool:
+        """Send the manifest; False when the stream is over."""
         source = self._source
+        try:
+            async with asyncio.timeout(None if self._needs_whole else HASH_AHEAD_S):
+                await source.hashed()
+        except TimeoutError:
+            await source.hashed(0, source.count - 1)
+        self._began_open = not source.is_hashed
+        self._needs_whole = True  # after a cut: only so does the edge say at once what it has
         manifest = asset_pb2.Manifest(
             size_bytes=source.size_bytes,
             chunk_bytes=CHUNK_BYTES,
-            chunk_digests=source.digests,
             digest_function=asset_pb2.DIGEST_FUNCTION_SHA256,
             chunking=asset_pb2.CHUNKING_FIXED,
             display_name=source.path.name,
         )
-        if not await send(call, asset_pb2.UploadRequest(manifest=manifest)):
-            return  # the stream is over: the reader knows why
-        for index in chunk_order(len(source.digests)):
-            await self._room()
+        if self._began_open:
+            manifest.head_digest, manifest.tail_digest = source.digests[0], source.digests[-1]
+            self._told = 0
+        else:
+            manifest.chunk_digests.extend(source.digests)
+            self._told = source.count
+        return await send(call, asset_pb2.UploadRequest(manifest=manifest))
+
+    async def _announce(self, call: Any) -> bool:
+        """Tell the digests that have become known; False when the stream is over."""
+        fresh = self._source.known[self._told :]
+        self._told += len(fresh)
+        for first, count in _runs(fresh):
+            for at in range(first, first + count, _DIGESTS):
+                digests = self._source.digests[at : min(at + _DIGESTS, first + count)]
+                message = asset_pb2.ChunkDigests(first_chunk=at, digests=digests)
+                if not await send(call, asset_pb2.UploadRequest(digests=message)):
+                    return False
+        return True
+
+    async def _send_chunk(self, call: Any, index: int) -> bool:
+        """Send one chunk, as far as the edge does not have it; False when the stream is over."""
+        self._flying.add(index)
+        for piece in _pieces(index, await self._source.chunk(index), self._throttle.piece(PIECE_BYTES)):
+            await self._throttle.take(len(piece.data))
+            await self._unpaused()
             if index in self._held:
-                continue
-            self._flying.add(index)
-            for piece in _pieces(index, await source.chunk(index)):
-                if index in self._held:
-                    break
-                if not await send(call, asset_pb2.UploadRequest(piece=piece)):
-                    return
-                self._moved = self._clock()
-        await call.done_writing()
+                return True
+            if not await send(call, asset_pb2.UploadRequest(piece=piece)):
+                return False
+            self._moved = self._clock()
+        self._sent.add(index)
+        return True
+
+    async def _unpaused(self) -> None:
+        if self._pause.is_set():
+            if not await self._pause.cleared(PAUSE_HOLD_S):
+                raise _PausedError
+            self._moved = self._clock()
 
     async def _room(self) -> None:
         while len(self._flying) >= WINDOW_CHUNKS:
@@ -107,12 +216,21 @@ class Upload:
             await self._landed.wait()
 
     def _land(self, chunks: set[int]) -> None:
+        self._held_bytes += self._size(chunks - self._held)
         self._held |= chunks
         self._flying -= chunks
         self._landed.set()
+        self._tell(self._held_bytes)
+
+    def _skip(self, chunks: set[int]) -> None:
+        """Note chunks that the edge has; those that we sent before a cut were not skipped."""
+        skipped = chunks - self._sent_before - self._skipped
+        self._skipped |= skipped
+        self._skipped_bytes += self._size(skipped)
+        self._land(chunks)
 
     async def _receive(self, call: Any) -> model.Asset:
-        while (answer := await read_within(call, self._link, lambda: self._moved)) is not END:
+        while (answer := await read_within(call, self._link, self._last_moved)) is not END:
             kind = answer.WhichOneof("message")
             if kind == "complete":
                 self._attempts.progress()
@@ -120,35 +238,60 @@ class Upload:
                 return asset_from(answer.complete.asset)
             if kind == "start":
                 self._held.clear()
-                self._land(_indices(answer.start.held))
-                held_bytes = sum(self._size_of(index) for index in self._held)
-                if self._skipped_bytes is None:
-                    self._skipped_bytes = held_bytes
-                self._tell(held_bytes)
+                self._held_bytes = 0
+                self._started.set()
+                self._skip(_indices(answer.start.held))
+            elif kind == "held":
+                self._attempts.progress()
+                self._skip(_indices(answer.held.held))
             elif kind == "persisted":
                 self._attempts.progress()
                 self._land(_indices(answer.persisted.chunks))
-                self._tell(answer.persisted.persisted_bytes)
         raise EdgeUnavailableError(f"the edge at {self._link.address} ended the upload before it was complete")
 
-    def _size_of(self, index: int) -> int:
-        return min(CHUNK_BYTES, self._source.size_bytes - index * CHUNK_BYTES)
+    def _last_moved(self) -> float:
+        return self._clock() if self._pause.is_set() else self._moved
+
+    def _size(self, chunks: set[int]) -> int:
+        whole = self._source.size_bytes
+        return sum(min(CHUNK_BYTES, whole - index * CHUNK_BYTES) for index in chunks)
 
     def _tell(self, done_bytes: int) -> None:
-        if self._on_progress is not None:
-            self._on_progress(
-                model.Transfer(
-                    name=str(self._source.path),
-                    done_bytes=done_bytes,
-                    size_bytes=self._source.size_bytes,
-                    skipped_bytes=self._skipped_bytes or 0,
-                )
+        self._done_bytes = max(self._done_bytes, done_bytes)
+        self._meter.note(max(0, self._done_bytes - self._skipped_bytes))
+        if self._on_progress is None:
+            return
+        rate = self._meter.rate
+        left = self._source.size_bytes - self._done_bytes
+        self._on_progress(
+            model.Transfer(
+                name=str(self._source.path),
+                done_bytes=self._done_bytes,
+                size_bytes=self._source.size_bytes,
+                skipped_bytes=self._skipped_bytes,
+                bytes_per_s=rate,
+                left_s=left / rate if rate > 0 else None,
             )
+        )
 
 
-def _pieces(index: int, chunk: bytes) -> Iterator[asset_pb2.ChunkPiece]:
-    for offset in range(0, len(chunk), PIECE_BYTES):
-        yield asset_pb2.ChunkPiece(chunk_index=index, offset_bytes=offset, data=chunk[offset : offset + PIECE_BYTES])
+def _pieces(index: int, chunk: bytes, size: int) -> Iterator[asset_pb2.ChunkPiece]:
+    for offset in range(0, len(chunk), size):
+        yield asset_pb2.ChunkPiece(chunk_index=index, offset_bytes=offset, data=chunk[offset : offset + size])
+
+
+def _runs(indices: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Runs of numbers that follow each other, as first and count, in the order given."""
+    first = count = 0
+    for index in indices:
+        if count and index == first + count:
+            count += 1
+            continue
+        if count:
+            yield first, count
+        first, count = index, 1
+    if count:
+        yield first, count
 
 
 def _indices(ranges: Iterable[asset_pb2.ChunkRange]) -> set[int]:

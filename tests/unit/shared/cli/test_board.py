@@ -42,6 +42,15 @@ def test_files_are_one_stage() -> None:
     assert track.skipped == 5
 
 
+def test_what_was_there_is_told_and_counts_for_no_rate() -> None:
+    now = [0.0]
+    board = Board(clock=lambda: now[0])
+    board.moved(Stage.UPLOAD, Transfer(name="a", done_bytes=0, size_bytes=8 << 20))
+    now[0] = 2.0
+    track = board.moved(Stage.UPLOAD, Transfer(name="a", done_bytes=6 << 20, size_bytes=8 << 20, skipped_bytes=4 << 20))
+    assert track.line() == "upload 6.0/8.0 MiB, 1.0 MiB/s, 2 s left, 4.0 MiB were there"
+
+
 def test_an_unknown_total_is_left_out() -> None:
     board = Board(clock=lambda: 0.0)
     assert board.progressed(event(Stage.PREPARE, 7, 0)).line() == "prepare 7 frames"

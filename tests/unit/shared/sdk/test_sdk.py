@@ -16,9 +16,8 @@ from shared.digest import CHUNK_BYTES
 from shared.pb.viseme.gateway.v1 import asset_pb2, job_pb2
 from shared.sdk.convert import event_from, job_from
 from shared.sdk.download import part_path
-from shared.sdk.source import read_source
+from shared.sdk.source import chunk_order, open_source
 from shared.sdk.testing import RESULT, FakeEdge, Faults, progress, state, succeeding
-from shared.sdk.upload import chunk_order
 
 PATIENCE = viseme.Patience(connect_s=0.5, silence_s=5, first_delay_s=0.01, longest_delay_s=0.05)
 
@@ -70,7 +69,9 @@ async def test_head_and_tail_go_first(fake: FakeEdge, edge: viseme.Edge, video: 
     assert fake.first_chunks == [0, 1, 5, 6, 2, 3, 4]
     assert asset.state is viseme.AssetState.READY
     assert fake.stored[asset.id].data == video.read_bytes()
-    assert asset.id == (await read_source(video, field="x")).asset_id
+    async with await open_source(video, field="x") as source:
+        await source.hashed()
+        assert asset.id == source.asset_id
 
 
 @pytest.mark.parametrize("count", range(8))
