@@ -143,8 +143,11 @@ class Source:
                         raise self._changed()
                     self._tell(loop, index, chunk_digest(block[:length]))
                 now = os.fstat(file.fileno())
-            if now.st_mtime_ns != self._stamp or now.st_size != self.size_bytes:
+            if now.st_size != self.size_bytes:
                 raise self._changed()
+            if now.st_mtime_ns != self._stamp:  # changed or only touched: what was hashed first may be out of date
+                for index in self.known:
+                    self._verify(index)
         except VisemeError as error:
             self._failed = error
             self._wake(loop)

@@ -164,6 +164,26 @@ async def test_a_file_that_grows_while_it_is_hashed_is_an_error(video: Path) -> 
             await source.hashed()
 
 
+async def test_a_chunk_that_changes_after_it_was_hashed_is_an_error(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = 0
+
+    def changing(data: bytes) -> bytes:
+        nonlocal hashed
+        hashed += 1
+        if hashed == COUNT:
+            with video.open("r+b") as file:
+                file.write(b"other")
+        return chunk_digest(data)
+
+    source = await open_source(video, field="video")
+    monkeypatch.setattr(source_module, "chunk_digest", changing)
+    async with source:
+        with pytest.raises(viseme.InvalidInputError, match="changed while it was uploaded"):
+            await source.finished()
+
+
 async def test_damage_that_only_the_edge_sees_is_laid_to_the_file(
     edge: viseme.Edge, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
