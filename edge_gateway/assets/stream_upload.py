@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -22,6 +22,8 @@ _LOG = get_logger(__name__)
 
 _READ_BYTES = 256 << 10
 _SWEEP_S = 60.0
+_SETTLE_S = 2.0
+"""Seconds that a question for the offset may wait for bytes on their way to the disk."""
 
 
 def steady_clock() -> Clock:
@@ -104,6 +106,7 @@ class StreamUploads:
             NotFoundError: there is none of this id.
             InvalidInputError: it is whole and not media.
         """
+        await self._settle(upload_id)
         stream = await self._find(upload_id)
         if stream.asset_id or not (stream.parts or (stream.is_whole and not stream.is_part)):
             return stream
@@ -221,7 +224,15 @@ class StreamUploads:
     def _release(self, upload_id: str, writer: StreamWriter) -> None:
         if self._writers.get(upload_id) is writer:
             del self._writers[upload_id]
-        writer.ended.set()
+        writer.end()
+
+    async def _settle(self, upload_id: str) -> None:
+        """Let what came for an upload become safe, since its client is about to ask for it again."""
+        writer = self._writers.get(upload_id)
+        if writer is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SETTLE_S):
+                    await writer.settle()
 
     async def _evict(self, upload_id: str) -> None:
         while (writer := self._writers.get(upload_id)) is not None:

@@ -56,6 +56,10 @@ class _Intake:
         self._some.set()
         self._batch.set()
 
+    def hurry(self) -> None:
+        """Give what waits without waiting for more."""
+        self._batch.set()
+
     async def take(self) -> bytes:
         """Everything that waits once it is worth a write; nothing at the end."""
         await self._some.wait()
@@ -86,7 +90,7 @@ class StreamWriter:
         self, catalog: StreamCatalog, path: Path, *, idle_s: float, count_up: Callable[[int], None], clock: Clock
     ) -> None:
         self.ended = asyncio.Event()
-        """Set by the owner when this writer touches nothing any longer."""
+        """Set when this writer touches nothing any longer; see :meth:`end`."""
         self._catalog = catalog
         self._path = path
         self._idle_s = idle_s
@@ -96,6 +100,22 @@ class StreamWriter:
         self._receiving: asyncio.Task[None] | None = None
         self._fault: ConnectionError | DeadlineError | InvalidInputError | None = None
         self._evicted = False
+        self._came = 0
+        self._safe = 0
+        self._news = asyncio.Event()
+
+    async def settle(self) -> None:
+        """Wait until what has come by now is safe, or this writer is at its end."""
+        expected = self._came
+        while self._safe < expected and not self.ended.is_set():
+            self._news.clear()
+            self._intake.hurry()
+            await self._news.wait()
+
+    def end(self) -> None:
+        """Nothing is touched any longer."""
+        self.ended.set()
+        self._news.set()
 
     def evict(self) -> None:
         """End this writer; another one of the same upload has come."""
@@ -142,6 +162,7 @@ class StreamWriter:
                     self._fault = InvalidInputError(message, field="Upload-Length")
                     break
                 if data:
+                    self._came += len(data)
                     await self._intake.put(data)
         except ConnectionError as error:
             self._fault = error
@@ -160,6 +181,8 @@ class StreamWriter:
             if checksum is None:
                 await self._advance(stream, offset, chunks, hasher)
                 chunks.clear()
+                self._safe += len(data)
+                self._news.set()
         if checksum is None or verify is None or self._evicted:
             return
         if self._fault is None and verify.digest() != checksum.value:
