@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 from edge_gateway.assets.asset import AssetLimits
 from edge_gateway.assets.catalog import Catalog
+from edge_gateway.assets.leases import Leases
 from edge_gateway.assets.service import AssetService
 from edge_gateway.assets.store import AssetStore
 from edge_gateway.assets.stream import StreamLimits
@@ -147,6 +148,7 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         count_up=metrics.client_up,
         count_down=metrics.client_down,
         piece_bytes=settings.download_piece_bytes,
+        leases=await Leases.open(database, lease_s=settings.asset_lease_s, expire_s=settings.upload_expire_s),
     )
     streams = StreamUploads(
         folders["uploads"],
@@ -212,6 +214,7 @@ async def _background(core: _Core, metrics: EdgeMetrics, poll_s: float) -> Async
             tasks.create_task(core.shelf.run()),
             tasks.create_task(core.node.watch(poll_s)),
             tasks.create_task(core.streams.keep_swept()),
+            tasks.create_task(core.assets.keep_swept()),
             tasks.create_task(_count(core, metrics.counted)),
         ]
         yield
@@ -242,6 +245,8 @@ def _asset_limits(settings: EdgeSettings) -> AssetLimits:
         piece_bytes=settings.piece_bytes,
         buffer_bytes=settings.upload_buffer_bytes,
         idle_s=settings.upload_idle_s,
+        progress_bytes=settings.upload_progress_bytes,
+        progress_s=settings.upload_progress_s,
     )
 
 

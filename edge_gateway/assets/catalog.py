@@ -26,8 +26,8 @@ class Catalog:
 
         def work(connection: sqlite3.Connection) -> Asset:
             connection.execute(
-                "INSERT INTO assets (asset_id, size_bytes, display_name, created_us, digests) VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT (asset_id) DO NOTHING",
+                "INSERT INTO assets (asset_id, size_bytes, display_name, created_us, digests, used_us)"
+                " VALUES (?, ?, ?, ?, ?, (SELECT us FROM running_time)) ON CONFLICT (asset_id) DO NOTHING",
                 (
                     manifest.asset_id,
                     manifest.size_bytes,
@@ -149,9 +149,9 @@ class Catalog:
 
         def work(connection: sqlite3.Connection) -> list[Asset]:
             rows = connection.execute(
-                "SELECT * FROM assets WHERE (?1 IS NULL OR number < ?1) AND (?2 = '' OR kind = ?2)"
-                " ORDER BY number DESC LIMIT ?3",
-                (before, kind.value if kind else "", count),
+                "SELECT * FROM assets WHERE (:before IS NULL OR number < :before) AND (:kind = '' OR kind = :kind)"
+                " ORDER BY number DESC LIMIT :count",
+                {"before": before, "kind": kind.value if kind else "", "count": count},
             )
             return [_asset(row) for row in rows]
 
@@ -166,8 +166,8 @@ class Catalog:
 
         def work(connection: sqlite3.Connection) -> bool:
             needed = connection.execute(
-                "SELECT job_id FROM jobs WHERE (video_asset_id = ?1 OR speech_asset_id = ?1)"
-                " AND state NOT IN (SELECT value FROM json_each(?2)) LIMIT 1",
+                "SELECT job_id FROM jobs WHERE ? IN (video_asset_id, speech_asset_id)"
+                " AND state NOT IN (SELECT value FROM json_each(?)) LIMIT 1",
                 (asset_id, _FINAL),
             ).fetchone()
             if needed is not None:

@@ -1,5 +1,6 @@
 """What can be done with assets: upload, look, list, delete, download."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
@@ -24,12 +25,14 @@ from edge_gateway.assets.asset import (
     ranges,
 )
 from edge_gateway.assets.catalog import Catalog
+from edge_gateway.assets.leases import Leases
 from edge_gateway.assets.ledger import Ledger
 from edge_gateway.assets.store import AssetStore, Begun
 from edge_gateway.assets.upload import Upload
 from edge_gateway.paging import page_size, read_token, write_token
 from shared.errors import (
     ConflictError,
+    DiskFullError,
     InvalidInputError,
     InvalidMediaError,
     MissingChunksError,
@@ -39,6 +42,8 @@ from shared.media.probe import MediaInfo
 from shared.telemetry.logging import get_logger
 
 _LOG = get_logger(__name__)
+
+_SWEEP_S = 60.0
 
 
 class Prober(Protocol):
@@ -64,6 +69,8 @@ class AssetService:
         on_remove: Told the id of an asset that is gone.
         count_up: Told the bytes of every piece that came in.
         count_down: Told the bytes of every piece that went out.
+        piece_bytes: Bytes of a piece that goes out.
+        leases: When assets were last used; without it everything stays.
     """
 
     def __init__(
@@ -77,6 +84,7 @@ class AssetService:
         count_up: Callable[[int], None] = lambda _: None,
         count_down: Callable[[int], None] = lambda _: None,
         piece_bytes: int = 256 << 10,
+        leases: Leases | None = None,
     ) -> None:
         self.limits = limits
         self._store = store
@@ -86,6 +94,7 @@ class AssetService:
         self._count_up = count_up
         self._count_down = count_down
         self._piece_bytes = piece_bytes
+        self._leases = leases
         self._writers: dict[str, Upload] = {}
 
     async def upload(
@@ -104,7 +113,8 @@ class AssetService:
         """
         check_manifest(manifest, self.limits)
         self._evict(manifest.upload_id, manifest)
-        begun = await self._begin(manifest)
+        begun = await self._begin_with_room(manifest)
+        await self._renew(begun.asset.asset_id)
         ledger = Ledger(manifest, begun.known, begun.held)
         name = begun.asset.asset_id
         yield Started(asset_id=name, held=ranges(ledger.held))
@@ -135,6 +145,41 @@ class AssetService:
         asset, held = await self._store.begin(manifest, now)
         return Begun(asset=asset, known=manifest.digests, held=held)
 
+    async def _begin_with_room(self, manifest: Manifest) -> Begun:
+        """Begin; where the disk has no room, assets go whose lease is over."""
+        while True:
+            try:
+                return await self._begin(manifest)
+            except DiskFullError:
+                if not await self._give_up_one(manifest.asset_id):
+                    raise
+
+    async def _give_up_one(self, wanted: str) -> bool:
+        for asset_id in [] if self._leases is None else await self._leases.over():
+            if asset_id != wanted and await self.discard(asset_id):
+                _LOG.info("asset given up for room", asset_id=asset_id)
+                return True
+        return False
+
+    async def _renew(self, asset_id: str) -> None:
+        if self._leases is not None:
+            await self._leases.renew(asset_id)
+
+    async def sweep(self) -> None:
+        """Give up unfinished uploads that nothing has come for in a long time."""
+        if self._leases is None:
+            return
+        await self._leases.note_time()
+        for asset_id in await self._leases.expired():
+            if asset_id not in self._writers and await self.discard(asset_id):
+                _LOG.info("upload expired", asset_id=asset_id)
+
+    async def keep_swept(self) -> None:
+        """Sweep now and then."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(_SWEEP_S)
+
     def _evict(self, name: str, manifest: Manifest) -> None:
         older = self._writers.get(name)
         if older is not None and older.fits(manifest):
@@ -161,6 +206,7 @@ class AssetService:
 
         async with aclosing(counted()) as source, aclosing(upload.run(source)) as answers:
             async for answer in answers:
+                await self._renew(upload.name)
                 yield answer
 
     async def _finish(self, asset_id: str) -> Asset:
@@ -183,6 +229,7 @@ class AssetService:
         asset = await self._catalog.find(check_asset_id(asset_id, field))
         if asset is None:
             raise NotFoundError("this edge has no such asset", field=field)
+        await self._renew(asset_id)
         return asset
 
     async def held(self, asset: Asset) -> tuple[ChunkRange, ...]:
@@ -207,12 +254,14 @@ class AssetService:
             raise NotFoundError("this edge has no such asset", field="asset_id")
         self._on_remove(asset_id)
 
-    async def discard(self, asset_id: str) -> None:
-        """Delete an asset if it is there and nobody needs it."""
+    async def discard(self, asset_id: str) -> bool:
+        """Delete an asset if it is there and nobody needs it; False when that is not so."""
         try:
             await self.delete(asset_id)
         except (NotFoundError, ConflictError) as error:
             _LOG.info("asset kept", asset_id=asset_id, reason=error.reason)
+            return False
+        return True
 
     def path(self, asset_id: str) -> Path:
         """Where a ready asset's bytes lie."""
