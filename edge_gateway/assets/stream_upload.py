@@ -108,7 +108,9 @@ class StreamUploads:
         """
         await self._settle(upload_id)
         stream = await self._find(upload_id)
-        if stream.asset_id or not (stream.parts or (stream.is_whole and not stream.is_part)):
+        if stream.asset_id:
+            return await self._known(stream)
+        if not (stream.parts or (stream.is_whole and not stream.is_part)):
             return stream
         async with self._locks.setdefault(upload_id, asyncio.Lock()):
             stream = await self._find(upload_id)
@@ -195,6 +197,13 @@ class StreamUploads:
             raise _unknown()
         if stream.error is not None:
             raise stream.error
+        return stream
+
+    async def _known(self, stream: Stream) -> Stream:
+        """An upload whose asset was not deleted meanwhile; otherwise the client is to send it again."""
+        if await self._catalog.find(stream.asset_id) is None:
+            await self._forget([stream.upload_id])
+            raise _unknown()
         return stream
 
     def _check(self, stream: Stream, offset: int, length: int | None) -> None:

@@ -211,6 +211,13 @@ async def test_a_deleted_upload_is_gone_and_its_asset_stays(site: Site) -> None:
     assert (await site.catalog.find(ID)).ready
 
 
+async def test_an_upload_whose_asset_was_deleted_is_to_be_sent_again(site: Site) -> None:
+    where = (await site.call("POST", "", DATA, Upload_Length=len(DATA)))[1]["location"]
+    assert await site.store.remove(ID)
+    assert (await site.call("HEAD", where))[0] == 404
+    assert (await site.call("POST", "", DATA, Upload_Length=len(DATA)))[1]["viseme-asset-id"] == ID
+
+
 async def test_what_nothing_came_for_expires(site: Site) -> None:
     where = await site.create(100)
     _, told, _ = await site.call("PATCH", where, b"x" * 40, Upload_Offset=0)
