@@ -34,7 +34,7 @@ _LONGEST_DELAY_S: Final = 30.0
 _STEADY_S: Final = 60.0
 
 _NEEDED: Final = {
-    "edge": ("aiosqlite", "av", "cv2", "numpy", "pydantic", "starlette", "structlog", "uvicorn"),
+    "edge": ("av", "cv2", "numpy", "pydantic", "starlette", "structlog", "uvicorn"),
     "node": ("av", "numpy", "onnxruntime", "pydantic", "structlog", "tritonclient"),
 }
 _FAULT: Final[dict[str, type[UnavailableError]]] = {"edge": EdgeUnavailableError, "node": NodeUnavailableError}
