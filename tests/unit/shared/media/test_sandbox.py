@@ -137,7 +137,7 @@ async def test_a_parent_that_does_not_read_holds_its_child_up(sandbox: Sandbox, 
     async with sandbox.spawn(flood, {"count": 64, "path": str(written)}, LIMITS) as child:
         first = await child.receive()
         assert first is not None
-        process = _children()[0]
+        process = _children(sandbox)[0]
         before = -1.0
         while process.cpu_times().user + process.cpu_times().system != before:  # until it stands still
             before = process.cpu_times().user + process.cpu_times().system
@@ -153,7 +153,7 @@ async def test_a_task_that_takes_too_long_is_stopped(sandbox: Sandbox) -> None:
     with pytest.raises(DeadlineError) as error:
         await sandbox.call(echo, {"field": "video"}, LIMITS, 0.3)
     assert error.value.field == "video"
-    assert not _children()
+    assert not _children(sandbox)
 
 
 async def test_nothing_is_left_behind(sandbox: Sandbox) -> None:
@@ -162,7 +162,7 @@ async def test_nothing_is_left_behind(sandbox: Sandbox) -> None:
     files, threads = psutil.Process().num_fds(), psutil.Process().num_threads()
     for _ in range(3):
         await _crowd(sandbox)
-    assert not _children()
+    assert not _children(sandbox)
     gc.collect()
     assert psutil.Process().num_fds() <= files
     assert psutil.Process().num_threads() <= threads
@@ -181,7 +181,7 @@ async def test_cancelling_kills_the_child(sandbox: Sandbox) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not _children()
+    assert not _children(sandbox)
 
 
 async def test_children_are_single_threaded_and_inherit_nothing(sandbox: Sandbox) -> None:
@@ -203,7 +203,7 @@ async def test_a_fork_server_that_died_is_started_again(sandbox: Sandbox) -> Non
 
 async def test_children_die_with_the_server_of_a_parent_that_went(sandbox: Sandbox) -> None:
     async with sandbox.spawn(echo, {}, LIMITS) as child:
-        victims = _children()
+        victims = _children(sandbox)
         server = sandbox._stop()  # closes the control socket, as the kernel does for a parent that was killed
         assert server is not None
         await asyncio.to_thread(server.wait)
@@ -231,9 +231,11 @@ async def _crowd(sandbox: Sandbox) -> None:
             tasks.create_task(one(kind))
 
 
-def _children() -> list[psutil.Process]:
-    """Every child that a fork server of this process has."""
-    return [child for server in psutil.Process().children() for child in server.children() if _alive(child)]
+def _children(sandbox: Sandbox) -> list[psutil.Process]:
+    """Every child that the sandbox's fork server has."""
+    if sandbox._server is None:
+        return []
+    return [child for child in psutil.Process(sandbox._server.pid).children() if _alive(child)]
 
 
 def _alive(process: psutil.Process) -> bool:
