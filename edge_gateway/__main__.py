@@ -9,6 +9,7 @@ import uvloop
 from edge_gateway.app import edge
 from edge_gateway.settings import EdgeSettings
 from shared.errors import VisemeError
+from shared.memory import KEEP_MESSAGES, set_malloc
 from shared.rpc.ready import Ready, announce
 from shared.rpc.server import stop_requested
 from shared.settings import load
@@ -27,6 +28,7 @@ def main() -> None:
             EdgeSettings, program="viseme-edge", prefix="VISEME_EDGE_", argv=sys.argv[1:], environ=os.environ
         )
         configure_logging(part="edge", log_format=settings.log_format, level=settings.log_level)
+        set_malloc(KEEP_MESSAGES, os.environ)
         uvloop.run(_run(settings))
     except VisemeError as error:
         sys.stderr.write(f"viseme-edge: {error}\n")

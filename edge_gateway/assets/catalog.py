@@ -131,13 +131,18 @@ class Catalog:
         """Strike out every chunk of an asset whose file is gone."""
         await self._database.run(lambda c: c.execute("DELETE FROM chunks WHERE asset_id = ?", (asset_id,)))
 
-    async def complete(self, asset_id: str, kind: AssetKind, media: MediaInfo, sha256: bytes) -> Asset:
+    async def note_sha256(self, asset_id: str, sha256: bytes) -> None:
+        """Write down the digest of an asset's whole file."""
+        values = (sha256, asset_id)
+        await self._database.run(lambda c: c.execute("UPDATE assets SET sha256 = ? WHERE asset_id = ?", values))
+
+    async def complete(self, asset_id: str, kind: AssetKind, media: MediaInfo) -> Asset:
         """Make an asset ready; its chunks need no rows any longer."""
 
         def work(connection: sqlite3.Connection) -> Asset:
             connection.execute(
-                "UPDATE assets SET ready = 1, kind = ?, media = ?, sha256 = ? WHERE asset_id = ?",
-                (kind.value, json.dumps(media.to_header()), sha256, asset_id),
+                "UPDATE assets SET ready = 1, kind = ?, media = ? WHERE asset_id = ?",
+                (kind.value, json.dumps(media.to_header()), asset_id),
             )
             connection.execute("DELETE FROM chunks WHERE asset_id = ?", (asset_id,))
             return _asset(connection.execute("SELECT * FROM assets WHERE asset_id = ?", (asset_id,)).fetchone())

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -288,6 +289,7 @@ class AssetService:
         if offset > asset.size_bytes:
             message = f"the asset has {asset.size_bytes} bytes, {offset} lies beyond its end"
             raise InvalidInputError(message, field="offset_bytes")
+        asset = replace(asset, sha256=await self._store.sha256(asset))
         end = min(asset.size_bytes, offset + length) if length else asset.size_bytes
         return asset, self._pieces(asset_id, offset, end)
 

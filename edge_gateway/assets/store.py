@@ -156,8 +156,18 @@ class AssetStore:
 
     async def complete(self, asset_id: str, kind: AssetKind, media: MediaInfo) -> Asset:
         """Make an asset ready whose chunks are all there."""
-        sha256 = await asyncio.to_thread(digest.file_digest, self.path(asset_id))
-        return await self._catalog.complete(asset_id, kind, media, sha256)
+        return await self._catalog.complete(asset_id, kind, media)
+
+    async def sha256(self, asset: Asset) -> bytes:
+        """The digest of an asset's whole file.
+
+        It is made when it is first asked for: few of the files that are brought are ever fetched.
+        """
+        if asset.sha256:
+            return asset.sha256
+        sha256 = await asyncio.to_thread(digest.file_digest, self.path(asset.asset_id))
+        await self._catalog.note_sha256(asset.asset_id, sha256)
+        return sha256
 
     async def adopt(self, path: Path, display_name: str, kind: AssetKind, media: MediaInfo, now_us: int) -> Asset:
         """Take a finished file of this edge as an asset; the file is moved."""

@@ -12,6 +12,7 @@ import typer
 from shared.cli.exits import WORDS, ExitCode, exit_code
 from shared.cli.places import Places
 from shared.errors import VisemeError
+from shared.memory import KEEP_MESSAGES, set_malloc
 
 if TYPE_CHECKING:
     from shared.cli.display import Display
@@ -191,6 +192,7 @@ def run() -> None:
     """The entry point."""
     # gRPC's own log lines are for its developers; set before it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    set_malloc(KEEP_MESSAGES, os.environ)
     app(prog_name="viseme")
 
 

@@ -1,6 +1,6 @@
 """Uploads: what is known of the file first, data at once, and after a cut only what is not yet safe at the edge.
 
-The file is hashed by a thread while it is sent. What is hashed within ``HASH_AHEAD_S`` decides how an upload begins: a
+The file is hashed by a thread while it is sent. What can be hashed in ``HASH_AHEAD_S`` decides how an upload begins: a
 file that is hashed by then, or was by an earlier attempt, sends its whole manifest, so that one which is there is
 recognised at once; a larger one sends the digests of its ends, and the others as they become known. Hashing is faster
 than any link but loopback, so that digests are ahead of the data, and the edge says which of the announced chunks it
@@ -30,6 +30,9 @@ WINDOW_CHUNKS: Final = 8
 
 HASH_AHEAD_S: Final = 0.1
 """Time to hash before the first message."""
+
+HASH_AHEAD_BYTES: Final = 192 << 20
+"""Size of a file that cannot be hashed in that time: it is not tried."""
 
 PAUSE_HOLD_S: Final = 30.0
 """Time for which a paused upload keeps its stream; later it takes the upload up anew."""
@@ -156,8 +159,9 @@ class Upload:
     async def _begin(self, call: Any) -> bool:
         """Send the manifest; False when the stream is over."""
         source = self._source
+        ahead_s = HASH_AHEAD_S if source.size_bytes <= HASH_AHEAD_BYTES else 0.0
         try:
-            async with asyncio.timeout(None if self._needs_whole else HASH_AHEAD_S):
+            async with asyncio.timeout(None if self._needs_whole else ahead_s):
                 await source.hashed()
         except TimeoutError:
             await source.hashed(0, source.count - 1)

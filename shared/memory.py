@@ -1,0 +1,34 @@
+"""How the C library's allocator is set in this process, by the program itself."""
+
+import ctypes
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MallocSetting:
+    """One setting of glibc's allocator."""
+
+    variable: str
+    """The environment variable that sets the same."""
+    number: int
+    """What ``mallopt`` knows it by."""
+    value: int
+
+
+KEEP_MESSAGES = (
+    MallocSetting(variable="MALLOC_MMAP_THRESHOLD_", number=-3, value=32 << 20),
+    MallocSetting(variable="MALLOC_TRIM_THRESHOLD_", number=-1, value=256 << 20),
+)
+"""For programs that send and take gRPC messages of 256 KiB and more: their memory is used again, where by default it is
+given back to the system and faulted in anew for every message. Measured: see tests/bench/transfer.py."""
+
+
+def set_malloc(settings: Iterable[MallocSetting], environ: Mapping[str, str]) -> None:
+    """Set the allocator; a setting that the environment makes is left alone, as is another C library."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return
+    for setting in settings:
+        if setting.variable not in environ:
+            mallopt(setting.number, setting.value)
