@@ -15,6 +15,14 @@ def chunk_digest(data: bytes | bytearray | memoryview) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+def pieces_digest(pieces: Iterable[bytes | bytearray]) -> bytes:
+    """SHA-256 of one chunk that came in pieces, 32 bytes."""
+    whole = hashlib.sha256()
+    for piece in pieces:
+        whole.update(piece)
+    return whole.digest()
+
+
 def asset_id(size_bytes: int, digests: Iterable[bytes], chunk_bytes: int = CHUNK_BYTES) -> str:
     """The name of an asset: SHA-256 over its size, chunk size and chunk digests, 64 hexadecimal characters."""
     whole = hashlib.sha256(f"viseme asset 1\n{size_bytes}\n{chunk_bytes}\n".encode())

@@ -141,10 +141,13 @@ class AssetStore:
             InvalidInputError: a chunk has another digest than the manifest says; none of them counts.
             DiskFullError: the disk has no room; none of them counts.
         """
-        await self.keep(manifest.asset_id, manifest.digests, chunks)
+        pieces = {index: [data] for index, data in chunks.items()}
+        await self.keep(manifest.asset_id, manifest.digests, pieces)
 
-    async def keep(self, asset_id: str, digests: Sequence[bytes], chunks: Mapping[int, bytes | bytearray]) -> None:
-        """The same for an asset, or an upload without an id, whose digests are known as far as its chunks came.
+    async def keep(
+        self, asset_id: str, digests: Sequence[bytes], chunks: Mapping[int, Sequence[bytes | bytearray]]
+    ) -> None:
+        """The same for chunks in pieces, of an asset or an upload without an id; their digests are known.
 
         Raises:
             InvalidInputError: a chunk has another digest than was announced; none of them counts.
@@ -229,16 +232,19 @@ def _rename(source: Path, target: Path) -> None:
         sync_directory(target.parent)
 
 
-def _write(path: Path, digests: Mapping[int, bytes], chunks: Mapping[int, bytes | bytearray]) -> None:
-    for index, data in chunks.items():
-        if digest.chunk_digest(data) != digests[index]:
+def _write(path: Path, digests: Mapping[int, bytes], chunks: Mapping[int, Sequence[bytes | bytearray]]) -> None:
+    for index, pieces in chunks.items():
+        if digest.pieces_digest(pieces) != digests[index]:
             message = f"chunk {index} is not what the manifest says; it was damaged on the way or the file has changed"
             raise InvalidInputError(message, field="piece.data")
     with disk_errors(path):
         handle = os.open(path, os.O_RDWR)
         try:
-            for index, data in chunks.items():
-                _write_at(handle, data, index * digest.CHUNK_BYTES)
+            for index, pieces in chunks.items():
+                offset = index * digest.CHUNK_BYTES
+                for piece in pieces:
+                    _write_at(handle, piece, offset)
+                    offset += len(piece)
             os.fdatasync(handle)
         finally:
             os.close(handle)

@@ -26,6 +26,8 @@ from shared.errors import ConflictError, DeadlineError, InvalidInputError, Limit
 _OPEN_CHUNKS = 4
 """Chunks whose pieces may be interleaved."""
 
+_SMALL_PIECE = 16 << 10
+
 
 @dataclass(slots=True, kw_only=True)
 class _Assembly:
@@ -35,9 +37,11 @@ class _Assembly:
     taken: set[int]
     """Chunks that are whole here or safe since before."""
     piece_bytes: int
-    partial: dict[int, bytearray] = field(default_factory=dict)
+    partial: dict[int, list[bytes | bytearray]] = field(default_factory=dict)
+    """Pieces are kept as they came: putting them together would copy every byte once more."""
+    filled: dict[int, int] = field(default_factory=dict)
 
-    def add(self, piece: Piece) -> bytearray | None:
+    def add(self, piece: Piece) -> list[bytes | bytearray] | None:
         """Take a piece; gives the chunk when it is whole.
 
         Raises:
@@ -52,18 +56,27 @@ class _Assembly:
             if len(self.partial) >= _OPEN_CHUNKS and piece.chunk not in self.partial:
                 message = f"at most {_OPEN_CHUNKS} chunks may be in work at once"
                 raise LimitExceededError(message, field="piece.chunk_index", limit="open_chunks")
-            whole = self.partial[piece.chunk] = bytearray()
-        if piece.offset != len(whole):
-            message = f"chunk {piece.chunk} goes on at {len(whole)}, not at {piece.offset}"
+            whole = self.partial[piece.chunk] = []
+            self.filled[piece.chunk] = 0
+        filled = self.filled[piece.chunk]
+        if piece.offset != filled:
+            message = f"chunk {piece.chunk} goes on at {filled}, not at {piece.offset}"
             raise InvalidInputError(message, field="piece.offset_bytes")
-        whole += piece.data
+        if len(piece.data) >= _SMALL_PIECE:
+            whole.append(piece.data)
+        elif whole and isinstance(whole[-1], bytearray):
+            whole[-1] += piece.data
+        else:  # a list of small ones would be many times as large as they are
+            whole.append(bytearray(piece.data))
+        filled += len(piece.data)
         length = self.ledger.manifest.length(piece.chunk)
-        if len(whole) > length:
+        if filled > length:
             message = f"chunk {piece.chunk} has {length} bytes, more were sent"
             raise InvalidInputError(message, field="piece.data")
-        if len(whole) < length:
+        self.filled[piece.chunk] = filled
+        if filled < length:
             return None
-        del self.partial[piece.chunk]
+        del self.partial[piece.chunk], self.filled[piece.chunk]
         self.taken.add(piece.chunk)
         return whole
 
@@ -110,7 +123,7 @@ class Upload:
         self._assembly = _Assembly(ledger=ledger, taken=set(held), piece_bytes=limits.piece_bytes)
         self._safe = sum(ledger.manifest.length(chunk) for chunk in held)
         slots = max(1, limits.buffer_bytes // ledger.manifest.chunk_bytes - _OPEN_CHUNKS)
-        self._waiting: asyncio.Queue[tuple[int, bytearray] | Manifest | None] = asyncio.Queue(slots)
+        self._waiting: asyncio.Queue[tuple[int, list[bytes | bytearray]] | Manifest | None] = asyncio.Queue(slots)
         self._unsaid: set[int] = set()
         self._unsaid_held: set[int] = set()
         self._unsaid_name = ""
@@ -205,7 +218,7 @@ class Upload:
     async def _keep(self) -> None:
         entry = await self._waiting.get()
         while entry is not None:
-            batch: dict[int, bytearray] = {}
+            batch: dict[int, list[bytes | bytearray]] = {}
             while isinstance(entry, tuple):
                 batch[entry[0]] = entry[1]
                 if self._waiting.empty():
@@ -213,7 +226,7 @@ class Upload:
                 entry = self._waiting.get_nowait()
             if batch:
                 await self._store.keep(self.name, self._ledger.digests, batch)
-                self._safe += sum(map(len, batch.values()))
+                self._safe += sum(map(self._ledger.manifest.length, batch))
                 self._unsaid.update(batch)
                 self._news.set()
             if isinstance(entry, Manifest):

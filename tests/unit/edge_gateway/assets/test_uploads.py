@@ -107,6 +107,19 @@ async def test_an_upload_out_of_order_with_doubles_is_complete_and_exact(
     assert asset.sha256 == file_digest(path) == (await assets.get(asset.asset_id)).sha256
 
 
+async def test_pieces_of_any_size_make_the_same_file(assets: AssetService, store: AssetStore) -> None:
+    sizes = [1, 5, 16 << 10, 3, 100_000, 7, 8, 300_000]
+    pieces, at = [], 0
+    while at < len(DATA):
+        chunk, offset = divmod(at, CHUNK_BYTES)
+        size = min(sizes[len(pieces) % len(sizes)], CHUNK_BYTES - offset, len(DATA) - at)
+        pieces.append(Piece(chunk=chunk, offset=offset, data=DATA[at : at + size]))
+        at += size
+    answers = await upload(assets, DATA, pieces)
+    assert isinstance(answers[-1], Completed)
+    assert store.path(answers[-1].asset.asset_id).read_bytes() == DATA
+
+
 async def test_a_cut_upload_goes_on_with_what_is_missing(assets: AssetService) -> None:
     answers = await upload(assets, DATA, [*pieces_of(DATA, [2, 0]), next(pieces_of(DATA, [1]))])
     assert not isinstance(answers[-1], Completed)
