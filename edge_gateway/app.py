@@ -121,6 +121,7 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
         web_at = await stack.enter_async_context(serve_web(site, web, grace_s=settings.grace_seconds))
         rpc_at = await stack.enter_async_context(rpc.serving())
         stack.callback(core.journal.close)
+        stack.callback(core.streams.close)
         here.append(rpc_at)
         yield Addresses(rpc=rpc_at, web=web_at, metrics=metrics_at)
 
@@ -139,6 +140,7 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
     shelf = FaceShelf(folders["faces"], settings.face_cache_bytes, partial(_videos_in_use, repository))
     faces = Faces(folders["faces"], children.cut, on_open=shelf.take, on_close=shelf.put)
     store = AssetStore(folders["assets"], catalog, reserve_bytes=settings.disk_reserve_bytes)
+    leases = await Leases.open(database, lease_s=settings.asset_lease_s, expire_s=settings.upload_expire_s)
     assets = AssetService(
         store,
         catalog,
@@ -148,7 +150,7 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         count_up=metrics.client_up,
         count_down=metrics.client_down,
         piece_bytes=settings.download_piece_bytes,
-        leases=await Leases.open(database, lease_s=settings.asset_lease_s, expire_s=settings.upload_expire_s),
+        leases=leases,
     )
     streams = StreamUploads(
         folders["uploads"],
@@ -157,6 +159,7 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         catalog,
         probe=children.probe,
         limits=_stream_limits(settings),
+        on_asset=leases.renew,
         count_up=metrics.client_up,
         reserve_bytes=settings.disk_reserve_bytes,
     )

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,6 +18,8 @@ class Relay:
 
     target: tuple[str, int]
     cuts: list[int] = field(default_factory=list)
+    before_reset: Callable[[], Awaitable[None]] | None = None
+    """Awaited when a cut is reached: what the server's kernel still holds may be lost to a reset."""
     up_bytes: int = 0
     since_cut: int = 0
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -54,6 +56,8 @@ class Relay:
                         self.up_bytes += len(data)
                         writer.write(data)
                         await writer.drain()
+                        if self.before_reset is not None:
+                            await self.before_reset()
                         self.reset()
                         return
                     self.up_bytes += len(data)

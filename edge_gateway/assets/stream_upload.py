@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -42,6 +42,7 @@ class StreamUploads:
         catalog: The rows of assets.
         probe: Finds out what a file is.
         limits: What is refused.
+        on_asset: Told the id of every asset that an upload became.
         count_up: Told the bytes of every piece that came in.
         reserve_bytes: Room on the disk that uploads leave free.
         clock: The time.
@@ -56,6 +57,7 @@ class StreamUploads:
         *,
         probe: Prober,
         limits: StreamLimits,
+        on_asset: Callable[[str], Awaitable[None]] | None = None,
         count_up: Callable[[int], None] = lambda _: None,
         reserve_bytes: int = 0,
         clock: Clock | None = None,
@@ -66,6 +68,7 @@ class StreamUploads:
         self._store = store
         self._catalog = catalog
         self._probe = probe
+        self._on_asset = on_asset
         self._count_up = count_up
         self._reserve_bytes = reserve_bytes
         self._clock = clock or steady_clock()
@@ -118,6 +121,8 @@ class StreamUploads:
                 stream = await self._join(stream)
             if not stream.asset_id:
                 asset = await self._finish(stream)
+                if self._on_asset is not None:
+                    await self._on_asset(asset.asset_id)
                 await self._uploads.became(upload_id, asset.asset_id)
             await self._forget(stream.parts)
         return await self._find(upload_id)
@@ -176,6 +181,11 @@ class StreamUploads:
     def expires_us(self, stream: Stream) -> int:
         """When an upload is forgotten if nothing comes for it, in microseconds since 1970."""
         return stream.touched_us + round(self.limits.expire_s * 1e6)
+
+    def close(self) -> None:
+        """End every writer and keep what came; for when the edge ends."""
+        for writer in self._writers.values():
+            writer.stop()
 
     async def sweep(self) -> None:
         """Forget uploads that nothing came for, and files that no upload is known of."""

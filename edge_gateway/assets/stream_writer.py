@@ -17,12 +17,22 @@ from edge_gateway.assets.stream_catalog import StreamCatalog
 from edge_gateway.disk import disk_errors, sync_directory
 from edge_gateway.failures import one_error
 from shared import digest
-from shared.errors import ConflictError, DeadlineError, InvalidInputError, NotFoundError
+from shared.errors import (
+    ConflictError,
+    DeadlineError,
+    EdgeUnavailableError,
+    InvalidInputError,
+    NotFoundError,
+    VisemeError,
+)
 
+_FULL_BYTES = 1 << 20
+"""Bytes that are made safe at once."""
 _BATCH_BYTES = 256 << 10
-"""Bytes that are made safe without waiting for more."""
+"""Bytes that are made safe after a moment, since more of a fast client's are about to come."""
 _BUFFER_BYTES = 2 << 20
 """Bytes that may wait for the disk."""
+_MOMENT_S = 0.03
 _LINGER_S = 0.2
 """Seconds for which fewer may wait for more."""
 
@@ -31,34 +41,40 @@ class _Intake:
     """Bytes between the network and the disk."""
 
     def __init__(self) -> None:
-        self._bytes = bytearray()
+        self._pieces: list[bytes] = []
+        self._size = 0
         self._ended = False
         self._some = asyncio.Event()
         self._batch = asyncio.Event()
+        self._full = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
 
     async def put(self, data: bytes) -> None:
         """Add bytes; waits while the buffer is full."""
         await self._room.wait()
-        self._bytes += data
+        self._pieces.append(data)
+        self._size += len(data)
         self._some.set()
-        if len(self._bytes) >= _BATCH_BYTES:
+        if self._size >= _BATCH_BYTES:
             self._batch.set()
-        if len(self._bytes) >= _BUFFER_BYTES:
+        if self._size >= _FULL_BYTES:
+            self._full.set()
+        if self._size >= _BUFFER_BYTES:
             self._room.clear()
 
     def end(self, *, drop: bool = False) -> None:
         """Nothing more comes; what waits is kept, unless it is to be dropped."""
         if drop:
-            self._bytes.clear()
+            self._pieces.clear()
         self._ended = True
         self._some.set()
-        self._batch.set()
+        self.hurry()
 
     def hurry(self) -> None:
         """Give what waits without waiting for more."""
         self._batch.set()
+        self._full.set()
 
     async def take(self) -> bytes:
         """Everything that waits once it is worth a write; nothing at the end."""
@@ -66,11 +82,15 @@ class _Intake:
         with suppress(TimeoutError):
             async with asyncio.timeout(_LINGER_S):
                 await self._batch.wait()
-        data = bytes(self._bytes)
-        self._bytes.clear()
+            async with asyncio.timeout(_MOMENT_S):
+                await self._full.wait()
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
         if not self._ended:
             self._some.clear()
             self._batch.clear()
+            self._full.clear()
         self._room.set()
         return data
 
@@ -98,7 +118,7 @@ class StreamWriter:
         self._clock = clock
         self._intake = _Intake()
         self._receiving: asyncio.Task[None] | None = None
-        self._fault: ConnectionError | DeadlineError | InvalidInputError | None = None
+        self._fault: ConnectionError | VisemeError | None = None
         self._evicted = False
         self._came = 0
         self._safe = 0
@@ -117,6 +137,13 @@ class StreamWriter:
         self.ended.set()
         self._news.set()
 
+    def stop(self) -> None:
+        """End this writer and keep what came; the edge is ending."""
+        self._fault = EdgeUnavailableError("the edge is ending; ask for the offset when it is back")
+        self._intake.end()
+        if self._receiving is not None:
+            self._receiving.cancel()
+
     def evict(self) -> None:
         """End this writer; another one of the same upload has come."""
         self._evicted = True
@@ -131,6 +158,7 @@ class StreamWriter:
 
         Raises:
             ConflictError: another writer came.
+            EdgeUnavailableError: the edge is ending.
             ConnectionError: the body raised it, since the client went away.
             DeadlineError: the client said nothing for too long.
             InvalidInputError: more came than belongs to the upload, or something else than the checksum says.
