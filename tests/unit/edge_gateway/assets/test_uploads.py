@@ -3,8 +3,9 @@ import errno
 import resource
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,7 +110,8 @@ async def test_an_upload_out_of_order_with_doubles_is_complete_and_exact(
 
 async def test_pieces_of_any_size_make_the_same_file(assets: AssetService, store: AssetStore) -> None:
     sizes = [1, 5, 16 << 10, 3, 100_000, 7, 8, 300_000]
-    pieces, at = [], 0
+    pieces: list[Piece] = []
+    at = 0
     while at < len(DATA):
         chunk, offset = divmod(at, CHUNK_BYTES)
         size = min(sizes[len(pieces) % len(sizes)], CHUNK_BYTES - offset, len(DATA) - at)
@@ -301,6 +303,28 @@ def test_a_disk_that_fills_in_the_middle_corrupts_nothing(tmp_path: Path) -> Non
         [sys.executable, "-c", FILLING, str(tmp_path)], capture_output=True, text=True, cwd=root, check=True
     )
     assert done.stdout.strip() == "full disk {0}"
+
+
+async def test_an_upload_goes_on_after_the_disk_was_full(tmp_path: Path, catalog: Catalog, prober: Prober) -> None:
+    class Filling(AssetStore):
+        room = 2
+
+        async def keep(self, asset_id: str, digests: Sequence[bytes], chunks: Mapping[int, Any]) -> None:
+            if len(chunks) > self.room:
+                raise DiskFullError("no room", limit="disk")
+            self.room -= len(chunks)
+            await super().keep(asset_id, digests, chunks)
+
+    store = Filling(tmp_path / "assets", catalog)
+    assets = AssetService(store, catalog, prober, LIMITS)
+    with pytest.raises(DiskFullError):
+        await upload(assets, DATA, pieces_of(DATA, range(3)))
+    store.room = 3
+    held = await assets.held(await assets.get(manifest_of(DATA).asset_id))
+    answers = await upload(assets, DATA, pieces_of(DATA, range(3)))
+    assert answers[0] == Started(asset_id=manifest_of(DATA).asset_id, held=held)
+    assert isinstance(answers[-1], Completed)
+    assert store.path(answers[-1].asset.asset_id).read_bytes() == DATA
 
 
 def test_only_the_errors_of_a_full_disk_are_called_so(tmp_path: Path) -> None:
