@@ -10,6 +10,4 @@
 """
 
 from shared.sdk.public import *  # noqa: F403 - the names stand in shared/sdk/public.py
-from shared.sdk.public import __all__
-
-__all__ = [*__all__]  # noqa: PLE0604 - the list is the other module's
+from shared.sdk.public import __all__ as __all__
