@@ -10,4 +10,4 @@
 """
 
 from shared.sdk.public import *  # noqa: F403 - the names stand in shared/sdk/public.py
-from shared.sdk.public import __all__ as __all__
+from shared.sdk.public import __all__ as __all__  # noqa: PLC0414 - how a re-export is said
