@@ -18,7 +18,7 @@ from shared.telemetry.logging import configure_logging, get_logger
 _LOG = get_logger(__name__)
 
 EXIT_SETTINGS = 2
-"""Exit status when the settings are not right, or an address is taken."""
+"""Exit status when the settings are not right, an address is taken, or the folder is another edge's."""
 
 
 def main() -> None:

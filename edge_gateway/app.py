@@ -39,6 +39,7 @@ from edge_gateway.settings import EdgeSettings
 from edge_gateway.web.server import serve_web
 from edge_gateway.web.status import StatusPage
 from edge_gateway.web.tus import TusFiles
+from shared.lock import locked
 from shared.media.limits import MediaLimits
 from shared.media.sandbox import Sandbox
 from shared.pb.viseme.gateway.v1.asset_pb2_grpc import add_AssetServiceServicer_to_server
@@ -89,7 +90,7 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
 
     Raises:
         InvalidInputError: an address in the settings is none.
-        ConflictError: an address cannot be listened on.
+        ConflictError: an address cannot be listened on, or another edge has the data folder.
     """
     listen = parse_listen(settings.listen, insecure=settings.insecure)
     web = parse_listen(settings.web, field="web", insecure=settings.insecure)
@@ -128,6 +129,8 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
 
 async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, metrics: EdgeMetrics) -> _Core:
     data: Path = settings.data.resolve()
+    # A second edge on the same folder would put the jobs that run back to the queue, and drop their files.
+    stack.enter_context(locked(data))
     folders = {name: data / name for name in ("assets", "uploads", "faces", "jobs")}
     for folder in folders.values():
         await asyncio.to_thread(make_directory, folder)

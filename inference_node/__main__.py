@@ -16,6 +16,9 @@ from shared.telemetry.logging import configure_logging, get_logger
 
 _LOG = get_logger(__name__)
 
+EXIT_SETTINGS = 2
+"""Exit status when the settings are not right, an address is taken, or the folder is another node's."""
+
 
 def main() -> None:
     """Run a node until it is asked to stop."""
@@ -25,7 +28,8 @@ def main() -> None:
         settle_memory(os.environ)
         asyncio.run(_serve(settings))
     except VisemeError as error:
-        sys.exit(f"viseme-node: {error}")
+        sys.stderr.write(f"viseme-node: {error}\n")
+        sys.exit(EXIT_SETTINGS)
 
 
 async def _serve(settings: NodeSettings) -> None:

@@ -28,6 +28,7 @@ from inference_node.triton.environment import TritonEnvironmentError, find
 from inference_node.triton.server import ServerOptions, triton_server
 from inference_node.triton.watchdog import Patience, TritonState, Watchdog
 from shared.errors import InvalidInputError
+from shared.lock import locked
 from shared.pb.viseme.inference.v1.render_pb2_grpc import add_RenderServiceServicer_to_server
 from shared.rpc.address import Address, parse_listen
 from shared.rpc.server import RpcServer
@@ -94,7 +95,7 @@ async def running_node(
 
     Raises:
         InvalidInputError: the settings ask for what cannot be.
-        ConflictError: an address is in use.
+        ConflictError: an address is in use, or another node has the folder.
     """
     try:
         async with _running(settings, factories or builtin_engines()) as node:
@@ -110,6 +111,7 @@ async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory
     listen = parse_listen(settings.listen, insecure=settings.insecure)
     metrics_listen = parse_listen(settings.metrics, field="metrics", insecure=settings.insecure)
     async with AsyncExitStack() as stack:
+        stack.enter_context(locked(settings.data))
         page = new_registry()
         metrics = NodeMetrics(page, node=settings.node_name)
         tasks = _Background(stack, await stack.enter_async_context(asyncio.TaskGroup()))

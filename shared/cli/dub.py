@@ -14,8 +14,9 @@ from shared.cli.display import Display, moving, on_transfer
 from shared.cli.local import running_parts
 from shared.cli.places import Places
 from shared.cli.report import report_json, waterfall
-from shared.cli.state import find_edge, locked
+from shared.cli.state import find_edge
 from shared.errors import ConflictError, InvalidInputError, VisemeError
+from shared.lock import locked
 from shared.sdk.client import Edge, connect
 from shared.sdk.download import check_target
 from shared.sdk.jobs import Job

@@ -1,7 +1,6 @@
 """How ``viseme dub`` finds what ``viseme up`` started: a small file, checked by asking the edge itself."""
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from shared.errors import ConflictError, InvalidInputError
+from shared.errors import InvalidInputError
 from shared.rpc.address import Address, parse_address
 from shared.rpc.channel import open_channel
 
@@ -65,26 +64,3 @@ async def _answers(address: Address) -> bool:
         except grpc.RpcError:
             return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-@contextmanager
-def locked(data: Path) -> Iterator[None]:
-    """Hold a data folder alone inside the block.
-
-    Raises:
-        ConflictError: Another process holds it.
-        InvalidInputError: It cannot be made or written.
-    """
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(data / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise InvalidInputError(f"{data} cannot be used: {error.strerror}", field="data") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConflictError(f"another viseme on this machine uses {data}", field="data") from None
-        yield
-    finally:
-        os.close(descriptor)

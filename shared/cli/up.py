@@ -7,7 +7,8 @@ from pathlib import Path
 
 from shared.cli.display import Display
 from shared.cli.local import running_parts
-from shared.cli.state import locked, stated
+from shared.cli.state import stated
+from shared.lock import locked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

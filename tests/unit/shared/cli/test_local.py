@@ -12,8 +12,9 @@ import pytest
 
 from shared.cli import local
 from shared.cli.local import Part, PartNews, PartState, Program, part_program
-from shared.cli.state import find_edge, locked, stated
+from shared.cli.state import find_edge, stated
 from shared.errors import ConflictError, EdgeUnavailableError, NodeUnavailableError
+from shared.lock import locked
 from shared.sdk.testing import FakeEdge
 
 SERVICE = """
