@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from edge_gateway.jobs.job import Change, Event, EventBody, Job, Progress, Stage, StateChanged
 from edge_gateway.jobs.repository import EventLog
-from shared.errors import EdgeUnavailableError, NotFoundError
+from shared.errors import EdgeUnavailableError, InvalidInputError, NotFoundError, VisemeError
 
 _TAIL_EVENTS = 256
 _TAIL_JOBS = 256
@@ -85,6 +85,19 @@ class Journal:
             return [event for event in tail if event.sequence > after][:_BATCH]
         return await self._log.events(job_id, after, _BATCH)
 
+    async def check_place(self, job_id: str, after: int) -> bool:
+        """Whether nothing can follow the event of this number, as the job has ended with it.
+
+        Raises:
+            NotFoundError: there is no such job.
+            InvalidInputError: the job has not had so many events.
+        """
+        last = await self._log.last(job_id)
+        if after > last.sequence:
+            message = f"the job has had {last.sequence} events, {after} lies beyond"
+            raise InvalidInputError(message, field="after_sequence")
+        return after == last.sequence and _is_end(last)
+
     @contextmanager
     def watch(self) -> Iterator["Watch"]:
         """Watch jobs inside the block."""
@@ -114,10 +127,10 @@ class _Follow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
-    """A job that is watched is not there (any more)."""
+    """A job that cannot be watched (any more)."""
 
     job_id: str
-    error: NotFoundError
+    error: VisemeError
 
 
 class Watch:
@@ -170,9 +183,13 @@ class Watch:
             follow = self._follows[job_id]
             try:
                 batch = await self._journal.read(job_id, follow.after)
-            except NotFoundError as error:
-                self.unfollow(job_id)
-                yield Gone(job_id=job_id, error=error)
+                if not batch and follow.after and not follow.live:
+                    # Whoever was cut off after the last event asks for what follows it: nothing will.
+                    follow.ended = await self._journal.check_place(job_id, follow.after)
+            except (InvalidInputError, NotFoundError) as error:
+                if self._follows.get(job_id) is follow:
+                    self.unfollow(job_id)
+                    yield Gone(job_id=job_id, error=error)
                 continue
             if self._follows.get(job_id) is not follow:
                 continue
@@ -182,8 +199,12 @@ class Watch:
             self.wake(job_id)
             follow.after = batch[-1].sequence
             for event in _newest(batch) if follow.live and len(batch) > _SLOW else batch:
-                follow.ended = isinstance(event.body, StateChanged) and event.body.state.is_final
+                follow.ended = _is_end(event)
                 yield event
+
+
+def _is_end(event: Event) -> bool:
+    return isinstance(event.body, StateChanged) and event.body.state.is_final
 
 
 def _newest(batch: list[Event]) -> list[Event]:

@@ -9,7 +9,7 @@ from edge_gateway.jobs.job import Change, Event, EventBody, Job, JobState
 class JobRepository(Protocol):
     """Jobs that survive a power cut."""
 
-    async def add(self, job: Job, key: str) -> tuple[Job, bool]:
+    async def add(self, job: Job, key: str, queue_limit: int) -> tuple[Job, bool]:
         """Write down a new job with its first event; where the key is known, the job that has it.
 
         Returns:
@@ -18,6 +18,7 @@ class JobRepository(Protocol):
         Raises:
             ConflictError: the key belongs to a job that was asked otherwise, or an asset is not ready.
             NotFoundError: an asset is not there.
+            QueueFullError: as many jobs wait already; a known key is answered all the same.
         """
         ...
 
@@ -58,6 +59,14 @@ class EventLog(Protocol):
 
     async def events(self, job_id: str, after: int, limit: int) -> list[Event]:
         """Events with greater numbers than ``after``, in order, at most ``limit``.
+
+        Raises:
+            NotFoundError: there is no such job.
+        """
+        ...
+
+    async def last(self, job_id: str) -> Event:
+        """The newest event.
 
         Raises:
             NotFoundError: there is no such job.

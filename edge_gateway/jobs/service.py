@@ -1,5 +1,6 @@
 """What can be done with jobs: submit, look, list, cancel, delete."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -17,7 +18,6 @@ from shared.errors import (
     InvalidMediaError,
     LimitExceededError,
     NotFoundError,
-    QueueFullError,
 )
 from shared.media.limits import MediaLimits
 from shared.telemetry.logging import get_logger
@@ -90,9 +90,6 @@ class JobService:
         self._check_engine(check_engine(options.engine))
         self._check_video(await self._assets.get(video, "video"))
         self._check_speech(await self._assets.get(speech, "speech"))
-        if len(await self._repository.in_states([JobState.QUEUED])) >= self._queue_limit:
-            message = f"{self._queue_limit} jobs wait already; try again later"
-            raise QueueFullError(message, limit="queue_limit", retry_after_s=10)
         now = time.time_ns() // 1000
         job = Job(
             job_id=f"job-{secrets.token_hex(10)}",
@@ -103,7 +100,7 @@ class JobService:
             created_us=now,
             updated_us=now,
         )
-        job, is_new = await self._repository.add(job, key)
+        job, is_new = await self._repository.add(job, key, self._queue_limit)
         if is_new:
             _LOG.info("job accepted", job_id=job.job_id)
             self._runner.wake()
@@ -142,9 +139,12 @@ class JobService:
         try:
             job = await self._journal.record(job_id, change=Change(state=JobState.CANCELLED))
         except ConflictError:
-            return await self.get(job_id)
+            # It ended by itself while it was being stopped; whoever was to clear up after it may have been stopped.
+            job = await self.get(job_id)
         await self._runner.stop(job_id)
-        self._runner.clear(job_id)
+        await asyncio.to_thread(self._runner.clear, job_id)
+        if job.state is not JobState.CANCELLED:
+            return job
         _LOG.info("job cancelled", job_id=job_id)
         return job
 
@@ -159,7 +159,7 @@ class JobService:
         if job is None:
             raise NotFoundError("this edge has no such job", field="job_id")
         self._journal.forget(job_id)
-        self._runner.clear(job_id)
+        await asyncio.to_thread(self._runner.clear, job_id)
         if job.result_asset_id:
             await self._assets.discard(job.result_asset_id)
 

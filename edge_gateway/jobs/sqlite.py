@@ -24,7 +24,7 @@ from edge_gateway.jobs.job import (
     StateChanged,
     check_change,
 )
-from shared.errors import ConflictError, MissingChunksError, NotFoundError
+from shared.errors import ConflictError, MissingChunksError, NotFoundError, QueueFullError
 from shared.media.timeline import FitMode
 
 
@@ -40,7 +40,7 @@ class SqliteJobs:
         self._database = database
         self._clock_us = clock_us
 
-    async def add(self, job: Job, key: str) -> tuple[Job, bool]:
+    async def add(self, job: Job, key: str, queue_limit: int) -> tuple[Job, bool]:
         """See :class:`edge_gateway.jobs.repository.JobRepository`."""
 
         def work(connection: sqlite3.Connection) -> tuple[Job, bool]:
@@ -50,6 +50,7 @@ class SqliteJobs:
                     return _same(_job(row), job), False
             for asset_id, name in ((job.video_asset_id, "video"), (job.speech_asset_id, "speech")):
                 _need_ready(connection, asset_id, name)
+            _need_room(connection, queue_limit)
             number = connection.execute(
                 "INSERT INTO jobs (job_id, idempotency_key, state, video_asset_id, speech_asset_id, fit, keep_length,"
                 " engine, created_us, updated_us, last_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
@@ -172,6 +173,19 @@ class SqliteJobs:
 
         return await self._database.run(work)
 
+    async def last(self, job_id: str) -> Event:
+        """See :class:`edge_gateway.jobs.repository.EventLog`."""
+
+        def work(connection: sqlite3.Connection) -> Event:
+            row = connection.execute(
+                "SELECT * FROM events WHERE job_id = ? ORDER BY sequence DESC LIMIT 1", (job_id,)
+            ).fetchone()
+            if row is None:
+                raise NotFoundError("this edge has no such job", field="job_id")
+            return _event(row)
+
+        return await self._database.run(work)
+
 
 def _same(known: Job, asked: Job) -> Job:
     told = (known.video_asset_id, known.speech_asset_id, known.options)
@@ -187,6 +201,13 @@ def _need_ready(connection: sqlite3.Connection, asset_id: str, name: str) -> Non
         raise NotFoundError(f"this edge has no such asset; upload the {name} first", field=name)
     if not row["ready"]:
         raise MissingChunksError(f"the {name} is not uploaded completely yet", field=name)
+
+
+def _need_room(connection: sqlite3.Connection, queue_limit: int) -> None:
+    waiting = "SELECT COUNT(*) FROM jobs WHERE state = ?"
+    if connection.execute(waiting, (JobState.QUEUED.value,)).fetchone()[0] >= queue_limit:
+        message = f"{queue_limit} jobs wait already; try again later"
+        raise QueueFullError(message, limit="queue_limit", retry_after_s=10)
 
 
 def _changed(connection: sqlite3.Connection, job: Job, change: Change, now_us: int) -> Job:

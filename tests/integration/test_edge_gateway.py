@@ -264,6 +264,27 @@ async def error_of(call: object) -> VisemeError:
     return from_rpc_error(caught.value)
 
 
+async def test_a_second_edge_on_the_same_folder_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+    node = EchoNode()
+    async with running_node(node) as address, running_edge(tmp_path, address) as client:
+        with pytest.raises(ConflictError) as caught:
+            async with edge(settings_for(tmp_path, address)):
+                pass
+        assert caught.value.field == "data"
+        job = await client.submit()
+        assert states(await client.events(job.job_id)) == [1, 2, 3, 4, 5]
+
+
+async def test_a_session_that_comes_back_after_the_end_ends(tmp_path: Path) -> None:
+    node = EchoNode()
+    async with running_node(node) as address, running_edge(tmp_path, address) as client:
+        job = await client.submit()
+        await client.events(job.job_id)
+        last = (await client.job(job.job_id)).last_sequence
+        async with asyncio.timeout(10):
+            assert await client.events(job.job_id, last) == []
+
+
 async def test_a_job_from_its_files_to_a_result_that_plays(tmp_path: Path) -> None:
     node = EchoNode()
     async with running_node(node) as address, running_edge(tmp_path, address) as client:

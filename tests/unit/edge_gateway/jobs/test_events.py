@@ -52,6 +52,11 @@ class MemoryLog:
             raise NotFoundError("none")
         return self.all[after : after + limit]
 
+    async def last(self, job_id: str) -> Event:
+        if job_id != "j":
+            raise NotFoundError("none")
+        return self.all[-1]
+
 
 def progress(frames: int) -> Progress:
     return Progress(stage=Stage.INFER, done_frames=frames)
@@ -124,6 +129,37 @@ async def test_a_job_that_is_not_there_is_told_once_and_the_watch_goes_on() -> N
         assert isinstance(gone, Gone)
         assert isinstance(event, Event)
         assert watch.following == 1
+
+
+async def test_a_watch_that_begins_behind_the_last_event_is_over_at_once() -> None:
+    journal = Journal(MemoryLog())
+    await journal.record("j", progress(1), change=Change(state=JobState.CANCELLED))
+    with journal.watch() as watch:
+        watch.follow("j", 2)
+        assert await read(watch) == []
+        assert watch.is_over
+
+
+async def test_a_watch_that_begins_at_the_present_waits_for_more() -> None:
+    journal = Journal(MemoryLog())
+    await journal.record("j", progress(1))
+    with journal.watch() as watch:
+        watch.follow("j", 1)
+        assert await read(watch) == []
+        assert not watch.is_over
+        await journal.record("j", progress(2))
+        assert numbers(await read(watch)) == [2]
+
+
+async def test_a_number_that_no_event_has_yet_is_refused() -> None:
+    journal = Journal(MemoryLog())
+    await journal.record("j", progress(1))
+    with journal.watch() as watch:
+        watch.follow("j", 2)
+        (gone,) = await read(watch)
+        assert isinstance(gone, Gone)
+        assert gone.error.field == "after_sequence"
+        assert watch.following == 0
 
 
 async def test_events_that_were_committed_are_told_even_when_their_writer_is_cancelled() -> None:

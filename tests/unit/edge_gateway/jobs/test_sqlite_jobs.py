@@ -25,7 +25,7 @@ from edge_gateway.jobs.job import (
     StateChanged,
 )
 from edge_gateway.jobs.sqlite import SqliteJobs
-from shared.errors import ConflictError, MissingChunksError, NotFoundError
+from shared.errors import ConflictError, MissingChunksError, NotFoundError, QueueFullError
 from shared.media.probe import MediaInfo, MediaKind
 from shared.media.timeline import FitMode
 
@@ -36,7 +36,7 @@ async def ready_asset(catalog: Catalog, name: str) -> str:
     manifest = Manifest(size_bytes=1, digests=(name.encode().ljust(32),), display_name=name)
     asset = await catalog.announce(manifest, 1)
     media = MediaInfo(kind=MediaKind.VIDEO, container="mp4", duration_seconds=2.0, audio_codec="aac")
-    await catalog.complete(asset.asset_id, AssetKind.VIDEO, media, b"s" * 32)
+    await catalog.complete(asset.asset_id, AssetKind.VIDEO, media)
     return asset.asset_id
 
 
@@ -59,7 +59,7 @@ def jobs(database: Database) -> SqliteJobs:
 
 
 async def test_a_job_comes_back_as_it_was_with_its_first_event(jobs: SqliteJobs, job: Job) -> None:
-    kept, is_new = await jobs.add(job, "")
+    kept, is_new = await jobs.add(job, "", 9)
     assert is_new
     assert kept == replace(job, number=kept.number, last_sequence=1)
     assert await jobs.find(job.job_id) == kept
@@ -69,26 +69,45 @@ async def test_a_job_comes_back_as_it_was_with_its_first_event(jobs: SqliteJobs,
 
 
 async def test_the_same_key_gives_the_same_job_and_refuses_another_wish(jobs: SqliteJobs, job: Job) -> None:
-    kept, _ = await jobs.add(job, "key")
-    again, is_new = await jobs.add(replace(job, job_id="job-" + "1" * 20), "key")
+    kept, _ = await jobs.add(job, "key", 9)
+    again, is_new = await jobs.add(replace(job, job_id="job-" + "1" * 20), "key", 9)
     assert (again, is_new) == (kept, False)
     with pytest.raises(ConflictError) as caught:
-        await jobs.add(replace(job, options=JobOptions()), "key")
+        await jobs.add(replace(job, options=JobOptions()), "key", 9)
     assert caught.value.field == "idempotency_key"
+
+
+async def test_a_full_queue_refuses_a_new_job_but_answers_a_key_that_it_knows(jobs: SqliteJobs, job: Job) -> None:
+    kept, _ = await jobs.add(job, "key", 1)
+    other = replace(job, job_id="job-" + "1" * 20)
+    with pytest.raises(QueueFullError) as caught:
+        await jobs.add(other, "another key", 1)
+    assert caught.value.limit == "queue_limit"
+    assert await jobs.add(other, "key", 1) == (kept, False)
+    await jobs.record(job.job_id, [], Change(state=JobState.PREPARING))
+    assert (await jobs.add(other, "another key", 1))[1]
+
+
+async def test_the_newest_event_is_known(jobs: SqliteJobs, job: Job) -> None:
+    await jobs.add(job, "", 9)
+    await jobs.record(job.job_id, [PROGRESS])
+    assert (await jobs.last(job.job_id)).body == PROGRESS
+    with pytest.raises(NotFoundError):
+        await jobs.last("job-" + "1" * 20)
 
 
 async def test_assets_must_be_there_and_complete(jobs: SqliteJobs, catalog: Catalog, job: Job) -> None:
     with pytest.raises(NotFoundError) as missing:
-        await jobs.add(replace(job, speech_asset_id="f" * 64), "")
+        await jobs.add(replace(job, speech_asset_id="f" * 64), "", 9)
     assert missing.value.field == "speech"
     partial = await catalog.announce(Manifest(size_bytes=1, digests=(b"p" * 32,), display_name="p"), 1)
     with pytest.raises(MissingChunksError) as unfinished:
-        await jobs.add(replace(job, video_asset_id=partial.asset_id), "")
+        await jobs.add(replace(job, video_asset_id=partial.asset_id), "", 9)
     assert unfinished.value.field == "video"
 
 
 async def test_events_are_gapless_under_concurrency(jobs: SqliteJobs, job: Job) -> None:
-    await jobs.add(job, "")
+    await jobs.add(job, "", 9)
     notice = Notice(severity=Severity.WARNING, reason="r", message="m")
     await asyncio.gather(*(jobs.record(job.job_id, [PROGRESS, notice]) for _ in range(50)))
     events = await jobs.events(job.job_id, 0, 1000)
@@ -101,13 +120,13 @@ async def test_events_are_gapless_under_concurrency(jobs: SqliteJobs, job: Job) 
 
 
 async def test_state_error_and_report_survive(jobs: SqliteJobs, job: Job) -> None:
-    await jobs.add(job, "")
+    await jobs.add(job, "", 9)
     error = JobError(reason="no_face", field="video", message="none")
     failed, events = await jobs.record(job.job_id, [], Change(state=JobState.FAILED, error=error))
     assert (failed.state, failed.error, failed.updated_us) == (JobState.FAILED, error, 7)
     assert [event.body for event in events] == [StateChanged(state=JobState.FAILED)]
     other = replace(job, job_id="job-" + "1" * 20)
-    await jobs.add(other, "")
+    await jobs.add(other, "", 9)
     report = JobReport(
         frames=3,
         frame_rate=25.0,
@@ -129,7 +148,7 @@ async def test_state_error_and_report_survive(jobs: SqliteJobs, job: Job) -> Non
 
 
 async def test_nothing_happens_after_the_end(jobs: SqliteJobs, job: Job) -> None:
-    await jobs.add(job, "")
+    await jobs.add(job, "", 9)
     await jobs.record(job.job_id, [], Change(state=JobState.CANCELLED))
     for change in (None, Change(state=JobState.PREPARING)):
         with pytest.raises(ConflictError):
@@ -138,7 +157,7 @@ async def test_nothing_happens_after_the_end(jobs: SqliteJobs, job: Job) -> None
 
 
 async def test_only_finished_jobs_are_removed_and_their_events_with_them(jobs: SqliteJobs, job: Job) -> None:
-    await jobs.add(job, "")
+    await jobs.add(job, "", 9)
     with pytest.raises(ConflictError):
         await jobs.remove(job.job_id)
     await jobs.record(job.job_id, [], Change(state=JobState.CANCELLED))
@@ -149,7 +168,7 @@ async def test_only_finished_jobs_are_removed_and_their_events_with_them(jobs: S
 
 
 async def test_an_asset_that_an_unfinished_job_needs_stays(jobs: SqliteJobs, catalog: Catalog, job: Job) -> None:
-    await jobs.add(job, "")
+    await jobs.add(job, "", 9)
     with pytest.raises(ConflictError, match=job.job_id):
         await catalog.remove(job.video_asset_id)
     await jobs.record(job.job_id, [], Change(state=JobState.CANCELLED))
@@ -177,7 +196,7 @@ asyncio.run(main())
 async def test_what_was_told_before_a_kill_is_there_after_it_without_gaps(
     jobs: SqliteJobs, job: Job, tmp_path: Path
 ) -> None:
-    await jobs.add(job, "")
+    await jobs.add(job, "", 9)
     root = Path(__file__).resolve().parents[4]
     with subprocess.Popen(  # noqa: ASYNC220 - the test has nothing else to do meanwhile
         [sys.executable, "-c", WRITER, str(tmp_path / "edge.db"), job.job_id],
