@@ -32,7 +32,7 @@ class Registry:
         engine = self.engines.get(name or self.default)
         if engine is None:
             known = ", ".join(sorted(self.engines))
-            raise NotFoundError(f"There is no engine {name!r} here; there are: {known}.", field="options.engine")
+            raise NotFoundError(f"There is no engine {name[:64]!r} here; there are: {known}.", field="options.engine")
         return engine
 
     @property

@@ -80,14 +80,20 @@ class Intake:
         return (index, inside) if inside < self._offers[index].frame_count else None
 
     def offers(self, indices: Iterable[int]) -> dict[int, Offer] | None:
-        """The offers of these crop segments; None while one of them is not there."""
+        """The offers of these crop segments; None while one of them is not there.
+
+        Raises:
+            LimitExceededError: there are more than may be in memory for one order.
+        """
         wanted = {index: self._offers.get(index) for index in indices}
+        _check(len(wanted), self._limits.max_order_crops, field="order", limit="max_order_crops", least=0)
         found = {index: offer for index, offer in wanted.items() if offer is not None}
         return found if len(found) == len(wanted) else None
 
 
 def check_spec(spec: JobSpec, limits: StreamLimits) -> None:
     """Refuse a spec that contradicts itself or a limit."""
+    _check(len(spec.job_id), limits.max_name_length, field="job_id", limit="max_name_length", least=0)
     _check_digest(spec.speech_digest, field="speech_digest")
     _check(spec.speech_bytes, limits.max_speech_bytes, field="speech", limit="max_speech_bytes")
 
@@ -99,6 +105,8 @@ def check_order(order: Order, limits: StreamLimits) -> None:
     if len(order.times_us) != count or len(order.has_face) != count:
         raise InvalidInputError(f"The order has {count} frames but not as many times or faces.", field="order.times_us")
     _check(order.segment_index, limits.max_segments, field="order.segment_index", limit="max_segments", least=0)
+    references = len(order.reference_crops)
+    _check(references, limits.max_order_crops, field="order.reference_crops", limit="max_order_crops", least=0)
     if any(later <= earlier for earlier, later in zip(order.times_us, order.times_us[1:], strict=False)):
         raise InvalidInputError("The frames' times do not rise.", field="order.times_us")
 

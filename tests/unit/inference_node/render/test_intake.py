@@ -58,6 +58,26 @@ def test_frames_are_found_where_they_are() -> None:
     assert intake.offers([0, 7]) is None
 
 
+def test_a_job_has_a_short_name() -> None:
+    with pytest.raises(LimitExceededError) as caught:
+        Intake(replace(SPEC, job_id="x" * 129), LIMITS)
+    assert caught.value.field == "job_id"
+
+
+def test_an_order_refers_to_a_bounded_number_of_crops() -> None:
+    limits = replace(LIMITS, max_order_crops=2)
+    intake = Intake(SPEC, limits)
+    for index in range(3):
+        intake.offer(replace(OFFER, crop_index=index, first_frame=50 * index))
+    assert set(intake.offers([0, 1, 0, 1]) or {}) == {0, 1}
+    with pytest.raises(LimitExceededError) as frames:
+        intake.offers([0, 1, 2])
+    assert frames.value.limit == "max_order_crops"
+    with pytest.raises(LimitExceededError) as references:
+        check_order(replace(ORDER, reference_crops=(0,) * 3), limits)
+    assert references.value.field == "order.reference_crops"
+
+
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
