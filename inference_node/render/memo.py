@@ -38,16 +38,28 @@ class Memo(Generic[K, V]):
             task.add_done_callback(_look)
         return await asyncio.shield(task)
 
-    async def _make(self, key: K, make: Callable[[], Awaitable[V]]) -> V:
-        try:
-            value = await make()
-        finally:
-            del self._making[key]
+    def look(self, key: K) -> V | None:
+        """The value of a key if it is kept."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        """Keep a value that was made elsewhere."""
+        if (old := self._kept.pop(key, None)) is not None:
+            self.size -= self._size_of(old)
         self._kept[key] = value
         self.size += self._size_of(value)
         while self.size > self._limit and self._kept:
             _, dropped = self._kept.popitem(last=False)
             self.size -= self._size_of(dropped)
+
+    async def _make(self, key: K, make: Callable[[], Awaitable[V]]) -> V:
+        try:
+            value = await make()
+        finally:
+            del self._making[key]
+        self.put(key, value)
         return value
 
 

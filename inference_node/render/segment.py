@@ -12,10 +12,13 @@ from inference_node.engine.port import Engine, FaceFrames, Memory, Pixels
 from inference_node.metrics import NodeMetrics
 from inference_node.render.clip import CropFrames, encode_patches
 from inference_node.render.library import Library
+from inference_node.render.memo import Memo
 from inference_node.render.messages import JobSpec, Offer, Order
 
 _LEAST_SCORE = 0.1
 """Below this the landmarks lie beside the face, and painting would only harm."""
+_FRAME_BYTES = 512
+"""What a frame's mask takes in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,13 @@ class SegmentTask:
         offers = [*self.crops.values(), *self.references]
         return frozenset((self.spec.speech_digest, *(offer.digest for offer in offers)))
 
+    @property
+    def identity(self) -> bytes:
+        """Equal for tasks of one job that give the same bytes."""
+        crops, references = tuple(sorted(self.crops.items())), self.references
+        told = repr((self.spec, self.engine.card.name, self.order, self.places, crops, references))
+        return hashlib.sha256(told.encode()).digest()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SegmentResult:
@@ -58,18 +68,24 @@ class SegmentResult:
 class SegmentRenderer:
     """Renders segments; the same task gives the same bytes.
 
+    What is rendered is kept for a while: a stream that is cut takes it with it, and the next one orders it again.
+
     Args:
         library: Where frames, tracks and memories come from.
         metrics: Told how long steps take.
         batch_frames: Frames that are given to the engine at once.
         crf: H.264's rate factor for patches.
+        kept_bytes: How much of it is kept.
     """
 
-    def __init__(self, library: Library, metrics: NodeMetrics, *, batch_frames: int, crf: float) -> None:
+    def __init__(
+        self, library: Library, metrics: NodeMetrics, *, batch_frames: int, crf: float, kept_bytes: int = 32 << 20
+    ) -> None:
         self._library = library
         self._metrics = metrics
         self._batch = batch_frames
         self._crf = crf
+        self._kept: Memo[bytes, SegmentResult] = Memo(limit=kept_bytes, size_of=_weight)
 
     async def render(self, task: SegmentTask, progress: Callable[[int], None]) -> SegmentResult:
         """Render one segment, telling after each batch how many frames are done.
@@ -79,6 +95,14 @@ class SegmentRenderer:
             EngineUnavailableError: the network does not answer.
             DeadlineError: the network took longer than it may.
         """
+        identity = task.identity
+        if (kept := self._kept.look(identity)) is not None:
+            return kept
+        result = await self._make(task, progress)
+        self._kept.put(identity, result)
+        return result
+
+    async def _make(self, task: SegmentTask, progress: Callable[[int], None]) -> SegmentResult:
         begun = time.perf_counter()
         engine, order = task.engine, task.order
         patch = engine.card.patch
@@ -133,6 +157,10 @@ class SegmentRenderer:
         frames = await self._library.in_thread(_gather, part)
         painted = await engine.render(frames, shapes, memory)
         return painted.patches, painted.masks
+
+
+def _weight(result: SegmentResult) -> int:
+    return result.size_bytes + _FRAME_BYTES * len(result.masks)
 
 
 def _gather(part: Sequence[tuple[int, CropFrames, int]]) -> FaceFrames:

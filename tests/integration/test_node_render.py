@@ -396,11 +396,31 @@ async def test_a_stream_that_goes_leaves_nothing_behind(tmp_path: Path, crops: l
         await Edge(crops, speech).run(node.stub)
 
 
+async def test_what_a_cut_stream_took_with_it_is_not_rendered_again(
+    tmp_path: Path, crops: list[Crop], speech: bytes
+) -> None:
+    async with serving(tmp_path, workers=1) as node, asyncio.timeout(15):
+        first = await Edge(crops, speech).run(node.stub, segments=(0, 1))
+        node.engine.hold()
+        again = await Edge(crops, speech).run(node.stub, segments=(0, 1))
+        assert not node.engine.started.is_set()
+        edge = Edge(crops, speech, job_id="another job")
+        call = await edge.open(node.stub)
+        await edge.order(call, 0)
+        await node.engine.started.wait()
+        node.engine.go.set()
+        await edge.finish(call, 1)
+    assert {index: data for index, (data, _) in again.segments.items()} == {
+        index: data for index, (data, _) in first.segments.items()
+    }
+    assert edge.segments[0][0] == first.segments[0][0]
+
+
 async def test_triton_killed_in_the_middle_costs_only_time(tmp_path: Path, crops: list[Crop], speech: bytes) -> None:
     async with serving(tmp_path) as node, asyncio.timeout(20):
         whole = await Edge(crops, speech).run(node.stub)
         node.engine.hold()
-        edge = Edge(crops, speech)
+        edge = Edge(crops, speech, job_id="another job")
         call = await edge.open(node.stub)
         for segment in range(3):
             await edge.order(call, segment)

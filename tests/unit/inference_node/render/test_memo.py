@@ -71,3 +71,14 @@ async def test_a_failure_is_told_and_not_kept() -> None:
     with pytest.raises(ValueError, match="no"):
         await memo.get("key", fail)
     assert await memo.get("key", make) == "value"
+
+
+def test_what_was_made_elsewhere_is_kept_and_counted_once() -> None:
+    memo: Memo[str, str] = Memo(limit=5, size_of=len)
+    memo.put("a", "aa")
+    memo.put("a", "aaa")
+    assert (memo.look("a"), memo.look("b"), memo.size) == ("aaa", None, 3)
+    memo.put("b", "bb")
+    assert memo.look("a") == "aaa"
+    memo.put("c", "cc")
+    assert (memo.look("a"), memo.look("b"), memo.look("c"), memo.size) == ("aaa", None, "cc", 5)
