@@ -1,32 +1,25 @@
 """An inference node over gRPC: one connection for media, another for questions, so that bulk never holds these up."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import grpc
 
+from edge_gateway.failures import one_error
 from edge_gateway.jobs.node import (
-    Accepted,
-    CropNeed,
-    CropOffer,
-    CropPiece,
     EngineCard,
     FromNode,
     Meter,
     NodeStatus,
-    RenderedCard,
-    RenderedPiece,
-    RenderSpec,
     RenderStream,
-    SegmentAck,
-    SegmentOrder,
-    SegmentProgress,
-    SpeechPiece,
     ToNode,
 )
-from shared.errors import InternalError, NodeUnavailableError, VisemeError
+from edge_gateway.node_messages import answer_of, request_of
+from edge_gateway.pulse import Pulse
+from shared.errors import NodeUnavailableError, VisemeError
 from shared.pb.viseme.inference.v1 import render_pb2 as pb
 from shared.pb.viseme.inference.v1.render_pb2_grpc import RenderServiceStub
 from shared.rpc.address import Address
@@ -37,15 +30,8 @@ from shared.telemetry.logging import get_logger
 _LOG = get_logger(__name__)
 
 _STATUS_S: Final = 5.0
+_CUT: Final = "the connection to the node was cut"
 _READY: Final = frozenset({pb.TRITON_STATE_READY, pb.TRITON_STATE_LOCAL})
-_MATRICES: Final = {
-    "bt601": pb.COLOR_MATRIX_BT601,
-    "bt709": pb.COLOR_MATRIX_BT709,
-    "bt2020": pb.COLOR_MATRIX_BT2020,
-    # All but the same; the node goes there and back by one matrix, so nothing shifts.
-    "fcc": pb.COLOR_MATRIX_BT601,
-    "smpte240m": pb.COLOR_MATRIX_BT709,
-}
 
 _Call = grpc.aio.StreamStreamCall[Any, Any]
 
@@ -66,9 +52,14 @@ class GrpcNode:
         on_up: Callable[[int], None] = lambda _: None,
         on_down: Callable[[int], None] = lambda _: None,
     ) -> None:
+        self._at = address
         self._address = str(address)
-        self._media = open_channel(address, own_connection=True)
-        self._control = open_channel(address, own_connection=True)
+        self._media = self._connect()
+        self._control = self._connect()
+        self._fresh: grpc.aio.Channel | None = None
+        self._given_up: asyncio.Queue[tuple[grpc.aio.Channel, float | None]] = asyncio.Queue()
+        self._streams: set[_Stream] = set()
+        self._heard_at = 0.0
         self._on_up = on_up
         self._on_down = on_down
         self.last: NodeStatus | None = None
@@ -84,10 +75,15 @@ class GrpcNode:
         """Connect on the first call, disconnect at the end."""
         node = cls(address, on_up=on_up, on_down=on_down)
         try:
-            yield node
+            with one_error():
+                async with asyncio.TaskGroup() as tasks:
+                    feeling = tasks.create_task(Pulse(node).watch())
+                    closing = tasks.create_task(node._close_given_up())
+                    yield node
+                    feeling.cancel()
+                    closing.cancel()
         finally:
-            await node._media.close(None)
-            await node._control.close(None)
+            await node._close()
 
     @property
     def address(self) -> str:
@@ -144,10 +140,93 @@ class GrpcNode:
     async def render(self, meter: Meter) -> AsyncIterator[RenderStream]:
         """Open a ``Render`` call; leaving the context cancels it where it still runs."""
         call: _Call = RenderServiceStub(self._media).Render(None)
+        stream = _Stream(call, self._address, meter, self._on_up, self._hear)
+        if not self._streams:
+            self._heard_at = time.monotonic()
+        self._streams.add(stream)
         try:
-            yield _Stream(call, self._address, meter, self._on_up, self._on_down)
+            yield stream
         finally:
+            self._streams.discard(stream)
             call.cancel()
+
+    # What the pulse asks for.
+    def heard_at(self) -> float | None:
+        """When the streams last heard of the node; None while there are none."""
+        return self._heard_at if self._streams else None
+
+    async def ask(self, timeout_s: float) -> None:
+        """Ask on the connection for questions.
+
+        Raises:
+            NodeUnavailableError: it does not answer in time.
+        """
+        self._keep(None)
+        await self._question(self._control, timeout_s)
+
+    async def ask_streams(self, timeout_s: float) -> None:
+        """Ask on the connection of the streams.
+
+        Raises:
+            NodeUnavailableError: it does not answer in time.
+        """
+        await self._question(self._media, timeout_s)
+        self._heard_at = time.monotonic()
+
+    async def knock(self, timeout_s: float) -> None:
+        """Ask on a new connection, which is kept for ``renew`` if the node answers.
+
+        Raises:
+            NodeUnavailableError: it does not answer in time.
+        """
+        channel = self._connect()
+        try:
+            await self._question(channel, timeout_s)
+        except BaseException:
+            self._given_up.put_nowait((channel, None))
+            raise
+        self._keep(channel)
+
+    async def _question(self, channel: grpc.aio.Channel, timeout_s: float) -> None:
+        with _node_errors(self._address):
+            await RenderServiceStub(channel).GetStatus(pb.GetStatusRequest(), timeout=timeout_s)
+
+    def renew(self) -> None:
+        """Give up the connections and the streams on them; calls from now on go over new ones."""
+        _LOG.warning("connections to the node are made anew", node=self._address, streams=len(self._streams))
+        for stream in self._streams:
+            stream.lose()
+        self._streams.clear()
+        self._given_up.put_nowait((self._media, None))
+        self._given_up.put_nowait((self._control, _STATUS_S))
+        self._media = self._fresh if self._fresh is not None else self._connect()
+        self._control = self._connect()
+        self._fresh = None
+
+    def _keep(self, channel: grpc.aio.Channel | None) -> None:
+        if self._fresh is not None:
+            self._given_up.put_nowait((self._fresh, None))
+        self._fresh = channel
+
+    def _connect(self) -> grpc.aio.Channel:
+        return open_channel(self._at, own_connection=True, is_urgent=True)
+
+    def _hear(self, size: int) -> None:
+        self._heard_at = time.monotonic()
+        self._on_down(size)
+
+    async def _close_given_up(self) -> None:
+        while True:
+            channel, grace_s = await self._given_up.get()
+            await channel.close(grace_s)
+
+    async def _close(self) -> None:
+        self._keep(None)
+        self._given_up.put_nowait((self._media, None))
+        self._given_up.put_nowait((self._control, None))
+        while not self._given_up.empty():
+            channel, _ = self._given_up.get_nowait()
+            await channel.close(None)
 
 
 class _Stream:
@@ -161,10 +240,16 @@ class _Stream:
         self._meter = meter
         self._on_up = on_up
         self._on_down = on_down
+        self._is_lost = False
+
+    def lose(self) -> None:
+        """End it here: its connection is dead."""
+        self._is_lost = True
+        self._call.cancel()
 
     async def send(self, message: ToNode) -> None:
-        request = _request(message)
-        with _node_errors(self._address):
+        request = request_of(message)
+        with self._errors():
             try:
                 await self._call.write(request)
             except asyncio.InvalidStateError:
@@ -174,7 +259,7 @@ class _Stream:
         self._on_up(size)
 
     async def receive(self) -> FromNode | None:
-        with _node_errors(self._address):
+        with self._errors():
             response: Any = await self._call.read()
             if response is END:
                 if await self._call.code() is not grpc.StatusCode.OK:
@@ -183,14 +268,26 @@ class _Stream:
         size = response.ByteSize()
         self._meter.down_bytes += size
         self._on_down(size)
-        return _answer(response)
+        return answer_of(response)
 
     async def end(self) -> None:
-        with _node_errors(self._address):
+        with self._errors():
             try:
                 await self._call.done_writing()
             except asyncio.InvalidStateError:
                 await self._raise_end()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Errors of the call in our words; grpc tells of a call that we gave up as if this task were cancelled."""
+        try:
+            with _node_errors(self._address):
+                yield
+        except (asyncio.CancelledError, VisemeError) as error:
+            task = asyncio.current_task()
+            if self._is_lost and not (task is not None and task.cancelling()):
+                raise NodeUnavailableError(_CUT) from error
+            raise
 
     async def _raise_end(self) -> None:
         """Raise what the call ended with."""
@@ -212,81 +309,3 @@ def _node_errors(address: str) -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         raise from_rpc_error(error, unavailable=NodeUnavailableError, address=f"the node at {address}") from error
-
-
-def _request(message: ToNode) -> pb.RenderRequest:
-    match message:
-        case RenderSpec():
-            spec = pb.RenderSpec(
-                job_id=message.job_id,
-                engine=message.engine,
-                crop_px=message.crop_px,
-                color_matrix=_MATRICES.get(message.matrix, pb.COLOR_MATRIX_BT601),
-                full_range=message.full_range,
-                speech_digest=message.speech_digest,
-                speech_bytes=message.speech_bytes,
-                total_segments=message.total_segments,
-            )
-            return pb.RenderRequest(spec=spec)
-        case SpeechPiece():
-            return pb.RenderRequest(speech=pb.SpeechPiece(offset_bytes=message.offset, data=message.data))
-        case CropOffer():
-            offer = pb.CropOffer(
-                crop_index=message.index,
-                digest=message.digest,
-                size_bytes=message.size_bytes,
-                first_frame=message.first_frame,
-                frame_count=message.frame_count,
-                lead_frames=message.lead,
-                trail_frames=message.trail,
-            )
-            return pb.RenderRequest(offer=offer)
-        case CropPiece():
-            piece = pb.CropPiece(crop_index=message.index, offset_bytes=message.offset, data=message.data)
-            return pb.RenderRequest(crop=piece)
-        case SegmentOrder():
-            order = pb.SegmentOrder(
-                segment_index=message.segment,
-                source_frames=message.source_frames,
-                times_us=message.times_us,
-                has_face=() if all(message.has_face) else message.has_face,
-                reference_crops=message.reference_crops,
-            )
-            return pb.RenderRequest(order=order)
-        case SegmentAck():
-            return pb.RenderRequest(ack=pb.SegmentAck(segment_index=message.segment))
-
-
-def _answer(response: pb.RenderResponse) -> FromNode:
-    match response.WhichOneof("message"):
-        case "accepted":
-            accepted = response.accepted
-            return Accepted(engine=accepted.engine, node=accepted.node, need_speech=accepted.need_speech)
-        case "need":
-            return CropNeed(index=response.need.crop_index, needed=response.need.needed)
-        case "progress":
-            told = response.progress
-            return SegmentProgress(
-                segment=told.segment_index, done_frames=told.done_frames, queue_ahead=told.queue_ahead
-            )
-        case "rendered":
-            piece = response.rendered
-            card = _card(piece.complete) if piece.HasField("complete") else None
-            return RenderedPiece(segment=piece.segment_index, offset=piece.offset_bytes, data=piece.data, card=card)
-        case _:
-            raise InternalError("the node said something that this edge does not know; it has another version")
-
-
-def _card(told: pb.RenderedSegment) -> RenderedCard:
-    patch = told.patch
-    return RenderedCard(
-        digest=told.digest,
-        size_bytes=told.size_bytes,
-        patch=(patch.x, patch.y, patch.width, patch.height),
-        masks=tuple(
-            (mask.center_x, mask.center_y, mask.radius_x, mask.radius_y, mask.angle, mask.feather)
-            for mask in told.masks
-        ),
-        queue_s=told.queue_time.ToNanoseconds() / 1e9,
-        infer_s=told.infer_time.ToNanoseconds() / 1e9,
-    )

@@ -11,7 +11,7 @@ from shared.errors import DeadlineError, ResourceExhaustedError, UnavailableErro
 T = TypeVar("T")
 
 _FIRST_S = 0.25
-_LONGEST_S = 5.0
+_LONGEST_S = 1.0
 
 
 class Patience:

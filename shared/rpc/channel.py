@@ -24,23 +24,33 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
 
+URGENT_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
+    # Time for a lost packet of the handshake to be sent again twice.
+    ("grpc.min_reconnect_backoff_ms", 3_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+)
+"""In place of the above where work stands still until the peer is found again, and few do this."""
+
 END: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs leave it out
 """What ``read()`` gives at the end of a stream."""
 
 
-def open_channel(address: Address, *, own_connection: bool = False) -> grpc.aio.Channel:
+def open_channel(address: Address, *, own_connection: bool = False, is_urgent: bool = False) -> grpc.aio.Channel:
     """Open a channel without encryption; it connects on its first call.
 
     Args:
         address: The peer.
         own_connection: A TCP connection of its own, so that bulk on another channel never holds this one up.
+        is_urgent: Try to connect again within about a second, however long it did not work.
     """
-    options = list(CHANNEL_OPTIONS)
+    options = dict(CHANNEL_OPTIONS)
+    if is_urgent:
+        options.update(URGENT_OPTIONS)
     if own_connection:
-        options.append(("grpc.use_local_subchannel_pool", 1))
+        options["grpc.use_local_subchannel_pool"] = 1
     if address.is_loopback:
-        options.append(("grpc.enable_http_proxy", 0))
-    return grpc.aio.insecure_channel(str(address), options=options)
+        options["grpc.enable_http_proxy"] = 0
+    return grpc.aio.insecure_channel(str(address), options=list(options.items()))
 
 
 async def send(call: Any, message: Message) -> bool:

@@ -22,6 +22,10 @@ CLIP = ROOT / "tests" / "media" / "clip.mp4"
 SPEECH = ROOT / "deploy" / "demo" / "speech.wav"
 DEADLINE_S = 240
 CUT_S = 5.0
+WINDOW = 6
+"""Segments in flight: the edge's default."""
+ORDER_BYTES = 1024
+SPEC_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,19 +98,53 @@ def test_a_job_over_a_long_narrow_link(wan: Callable[..., Link], near: Dubbed, t
     assert told["down_bytes"] <= counters.down.delivered_bytes
 
 
-def test_a_cut_in_the_middle_of_a_job(wan: Callable[..., Link], near: Dubbed, tmp_path: Path) -> None:
+@pytest.mark.parametrize("congestion", ["bbr", "reno"])
+def test_a_cut_in_the_middle_of_a_job(wan: Callable[..., Link], near: Dubbed, tmp_path: Path, congestion: str) -> None:
     link = wan(delay_ms=50, rate_mbit=10)
-    cut_at: list[dict[str, Any]] = []
+    _use(link, congestion)
+    cut_at: list[float] = []
+    shown: list[tuple[float, int]] = []
 
     def cut_once(told: dict[str, Any]) -> None:
-        if not cut_at and told.get("stage") == "composite" and told.get("done_frames", 0) > 0:
-            cut_at.append(told)
+        if told.get("stage") != "composite" or not told.get("done_frames"):
+            return
+        shown.append((time.monotonic(), told["done_frames"]))
+        if not cut_at:
+            cut_at.append(time.monotonic())
             link.cut(seconds=CUT_S)
 
     with _far(link) as stack:
+        uncut = _dub(stack, tmp_path)
+        uncut.tell(f"{congestion}, no cut", link)
+    with _far(link) as stack:
         dubbed = _dub(stack, tmp_path, cut_once)
-        dubbed.tell("50 ms, 10 Mbit/s, 5 s cut", link)
+        dubbed.tell(f"{congestion}, {CUT_S:g} s cut", link)
+        again = _ordered_again(stack)
     assert cut_at
-    assert cut_at[0]["done_frames"] < near.report["frames"]
+    waited_s = shown[-1][0] - cut_at[0]
+    extra_bytes = dubbed.report["wan"]["up_bytes"] - uncut.report["wan"]["up_bytes"]
+    print(
+        f"  costs {dubbed.seconds - uncut.seconds:.1f} s; from the cut to the last frame {waited_s:.1f} s; "
+        f"ordered again {again}, {extra_bytes} bytes more sent"
+    )
+    assert shown[0][1] < near.report["frames"]
     assert link.counters().up.cut_packets + link.counters().down.cut_packets > 0
     assert dubbed.digest == near.digest
+    # Orders only: neither speech nor crops, and no segment that had arrived.
+    assert sum(map(len, again)) <= WINDOW * len(again)
+    assert 0 not in {segment for segments in again for segment in segments}
+    assert extra_bytes <= sum(map(len, again)) * ORDER_BYTES + len(again) * SPEC_BYTES
+
+
+def _use(link: Link, congestion: str) -> None:
+    allowed = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control").read_text(encoding="ascii").split()
+    if congestion not in allowed:
+        pytest.skip(f"a namespace on this machine may not use {congestion}: tcp_allowed_congestion_control")
+    for host in (link.client, link.server):
+        host.sysctl("net.ipv4.tcp_congestion_control", congestion)
+
+
+def _ordered_again(stack: Stack) -> list[list[int]]:
+    """The segments that were in flight, for each time that a stream ended."""
+    lines = [line for line in stack.log("edge").splitlines() if line.startswith("{")]
+    return [told["again"] for told in map(json.loads, lines) if told.get("event") == "render stream ended"]

@@ -1,10 +1,14 @@
 """The node as the edge sees it, over real gRPC."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
+from edge_gateway.jobs.node import Accepted, Meter, RenderSpec
 from edge_gateway.nodes import GrpcNode
+from shared.errors import NodeUnavailableError
 from shared.pb.viseme.inference.v1 import render_pb2 as pb
 from shared.pb.viseme.inference.v1.render_pb2_grpc import RenderServiceServicer, add_RenderServiceServicer_to_server
 from shared.rpc.address import Address
@@ -43,3 +47,94 @@ async def test_networks_in_the_nodes_own_process_are_as_ready_as_triton(
         GrpcNode.open(address, on_up=lambda _: None, on_down=lambda _: None) as node,
     ):
         assert (await node.status()).engine_ready is ready
+
+
+SPEC = RenderSpec(
+    job_id="job-1",
+    engine="",
+    crop_px=256,
+    matrix="bt601",
+    full_range=False,
+    speech_digest=b"s" * 32,
+    speech_bytes=1,
+    total_segments=1,
+)
+
+
+class Quiet(Teller):
+    """Takes a spec and then says nothing more; tells when streams end."""
+
+    def __init__(self) -> None:
+        super().__init__(pb.TRITON_STATE_READY)
+        self.ended: asyncio.Queue[str] = asyncio.Queue()
+
+    async def Render(  # type: ignore[override]  # the stubs want what a server of threads gives
+        self, request_iterator: AsyncIterator[pb.RenderRequest], context: object
+    ) -> AsyncIterator[pb.RenderResponse]:
+        del context
+        spec = await anext(request_iterator)
+        try:
+            yield pb.RenderResponse(accepted=pb.RenderAccepted(engine="warp", node="here"))
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.ended.put_nowait(spec.spec.job_id)
+
+
+@asynccontextmanager
+async def quiet() -> AsyncIterator[tuple[GrpcNode, Quiet]]:
+    rpc = RpcServer(Address(host="127.0.0.1", port=0), services=["viseme.inference.v1.RenderService"], grace_s=0.1)
+    servicer = Quiet()
+    add_RenderServiceServicer_to_server(servicer, rpc.server)
+    async with (
+        rpc.serving() as address,
+        GrpcNode.open(address, on_up=lambda _: None, on_down=lambda _: None) as node,
+    ):
+        yield node, servicer
+
+
+@pytest.mark.parametrize("knocked", [False, True])
+async def test_streams_on_a_connection_that_is_given_up_end_on_both_sides_and_new_ones_work(knocked: bool) -> None:
+    async with quiet() as (node, servicer):
+        async with node.render(Meter()) as stream:
+            await stream.send(SPEC)
+            assert isinstance(await stream.receive(), Accepted)
+            waiting = asyncio.create_task(stream.receive())
+            if knocked:
+                await node.knock(5.0)
+            node.renew()
+            with pytest.raises(NodeUnavailableError, match="cut"):
+                await waiting
+            with pytest.raises(NodeUnavailableError, match="cut"):
+                await stream.send(SPEC)
+            assert await servicer.ended.get() == SPEC.job_id
+        async with node.render(Meter()) as stream:
+            await stream.send(SPEC)
+            assert isinstance(await stream.receive(), Accepted)
+        await node.ask(5.0)
+        await node.ask_streams(5.0)
+        await node.status()
+
+
+async def test_who_is_cancelled_on_a_lost_stream_stays_cancelled() -> None:
+    async with quiet() as (node, _), node.render(Meter()) as stream:
+        await stream.send(SPEC)
+        await stream.receive()
+        waiting = asyncio.create_task(stream.receive())
+        await asyncio.wait([waiting], timeout=0)
+        waiting.cancel()
+        node.renew()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+async def test_a_node_that_is_not_there_does_not_answer_a_knock() -> None:
+    async with GrpcNode.open(Address(host="127.0.0.1", port=1), on_up=lambda _: None, on_down=lambda _: None) as node:
+        assert node.heard_at() is None
+        with pytest.raises(NodeUnavailableError):
+            await node.knock(0.5)
+
+
+async def test_an_error_inside_comes_out_as_it_is() -> None:
+    with pytest.raises(NodeUnavailableError, match="mine"):
+        async with GrpcNode.open(Address(host="127.0.0.1", port=1), on_up=lambda _: None, on_down=lambda _: None):
+            raise NodeUnavailableError("mine")
