@@ -1,6 +1,7 @@
 """``viseme dub``: files in, a file out, on whatever edge there is."""
 
 import asyncio
+import errno
 import json
 import shlex
 import tempfile
@@ -15,7 +16,7 @@ from shared.cli.local import running_parts
 from shared.cli.places import Places
 from shared.cli.report import report_json, waterfall
 from shared.cli.state import find_edge
-from shared.errors import ConflictError, InvalidInputError, VisemeError
+from shared.errors import ConflictError, DiskFullError, InvalidInputError, VisemeError
 from shared.lock import locked
 from shared.sdk.client import Edge, connect
 from shared.sdk.download import check_target
@@ -58,7 +59,7 @@ def check_order(order: DubOrder) -> None:
     for path, field in ((order.video, "video"), (order.speech, "speech")):
         if order.output.exists() and order.output.samefile(path):
             raise InvalidInputError(f"{order.output} is the {field} itself; name another file", field="output")
-    if order.report is not None:
+    if order.report is not None and not _takes_words(order.report):
         try:
             check_target(order.report)
         except InvalidInputError as error:
@@ -104,9 +105,23 @@ async def _dub_at(edge: Edge, order: DubOrder, display: Display) -> None:
     total = time.monotonic() - begun
     report = report_json(job.result(), total_seconds=total)
     if order.report is not None:
-        order.report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        _write_report(order.report, json.dumps(report, indent=2) + "\n")
     lines = waterfall(report, untouched_frames=job.result().untouched_frames, plain=order.plain)
     display.result(str(order.output), report, lines)
+
+
+def _takes_words(path: Path) -> bool:
+    """Whether it is there and no file, like /dev/stdout: a report is written into it and does not replace it."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _write_report(path: Path, words: str) -> None:
+    try:
+        path.write_text(words, encoding="utf-8")
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFullError(f"no room left for {path}", field="report") from error
+        raise InvalidInputError(f"{path} cannot be written: {error.strerror}", field="report") from error
 
 
 async def follow(job: Job, display: Display) -> None:

@@ -1,5 +1,7 @@
 """The ``viseme`` command. Imports are lazy: ``viseme --help`` must come at once."""
 
+import contextlib
+import errno
 import os
 import sys
 from collections.abc import Callable, Coroutine
@@ -212,6 +214,13 @@ def _run(work: Callable[["Display"], Coroutine[Any, Any, None]], *, as_json: boo
         # Whoever read our output has gone; nothing more can be told to anybody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(ExitCode.FAILED) from None
+    except OSError as error:
+        # Most often our own output goes to a disk that is full: what is left to say can only go to the other stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"viseme: cannot read or write: {error}\n")
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        raise typer.Exit(ExitCode.EXHAUSTED if is_full else ExitCode.FAILED) from None
 
 
 def _places() -> Places:

@@ -133,6 +133,9 @@ def check_target(target: Path) -> None:
     """
     if target.is_dir():
         raise InvalidInputError(f"{target} is a folder; name a file in it", field="output")
+    if target.exists() and not target.is_file():
+        # What is downloaded takes its target's place: /dev/null would be a video from then on.
+        raise InvalidInputError(f"{target} is a device or a pipe; name a file", field="output")
     folder = target.parent
     if not folder.is_dir():
         raise InvalidInputError(f"there is no folder {folder}", field="output")

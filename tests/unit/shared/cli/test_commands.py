@@ -34,7 +34,9 @@ class Ended:
 Cli = Callable[..., Coroutine[Any, Any, Ended]]
 
 
-async def start(tmp_path: Path, *arguments: str | Path) -> asyncio.subprocess.Process:
+async def start(
+    tmp_path: Path, *arguments: str | Path, out: int = asyncio.subprocess.PIPE
+) -> asyncio.subprocess.Process:
     environ = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
     for name in ("XDG_DATA_HOME", "XDG_STATE_HOME", "VISEME_EDGE"):
         environ.pop(name, None)
@@ -43,7 +45,7 @@ async def start(tmp_path: Path, *arguments: str | Path) -> asyncio.subprocess.Pr
         "-m",
         "shared.cli",
         *map(str, arguments),
-        stdout=asyncio.subprocess.PIPE,
+        stdout=out,
         stderr=asyncio.subprocess.PIPE,
         env=environ,
         cwd=tmp_path,
@@ -53,7 +55,7 @@ async def start(tmp_path: Path, *arguments: str | Path) -> asyncio.subprocess.Pr
 async def finish(process: asyncio.subprocess.Process) -> Ended:
     out, err = await process.communicate()
     assert process.returncode is not None
-    ended = Ended(process.returncode, out.decode(), err.decode())
+    ended = Ended(process.returncode, (out or b"").decode(), err.decode())
     assert "Traceback" not in ended.err, ended.err
     return ended
 
@@ -148,13 +150,15 @@ async def test_local_faults_are_found_before_anything_starts(
     video, speech = files
     empty = tmp_path / "empty.mp4"
     empty.touch()
-    out = tmp_path / "out.mp4"
+    out, pipe = tmp_path / "out.mp4", tmp_path / "pipe"
+    os.mkfifo(pipe)
     for arguments, words in (
         ((tmp_path / "no.mp4", speech, "-o", out), "video: "),
         ((empty, speech, "-o", out), "is empty"),
         ((video, tmp_path, "-o", out), "speech: "),
         ((video, speech, "-o", tmp_path / "no" / "out.mp4"), "output: there is no folder"),
         ((video, speech, "-o", video), "is the video itself"),
+        ((video, speech, "-o", pipe), "is a device or a pipe"),
         ((video, speech, "-o", out, "--report", tmp_path), "report: "),
         ((video, speech, "-o", out, "--edge", "host:port"), "edge: "),
     ):
@@ -162,6 +166,28 @@ async def test_local_faults_are_found_before_anything_starts(
         assert ended.code == ExitCode.BAD_INPUT, arguments
         assert len(ended.err.splitlines()) == 1
         assert words in ended.err
+
+
+async def test_a_report_that_finds_no_room_is_said_without_a_traceback(
+    cli: Cli, fake: FakeEdge, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = tmp_path / "out.mp4"
+    ended = await cli("dub", *files, "-o", output, "--edge", fake.address, "--report", "/dev/full")
+    assert ended.code == ExitCode.EXHAUSTED
+    assert ended.err.splitlines()[-1] == "viseme: report: no room left for /dev/full"
+    assert output.read_bytes() == RESULT
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+async def test_an_output_that_finds_no_room_is_said_without_a_traceback(
+    fake: FakeEdge, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = await start(tmp_path, "engines", "--edge", fake.address, *flags, out=full)
+    os.close(full)
+    ended = await finish(process)
+    assert ended.code == ExitCode.EXHAUSTED
+    assert ended.err.splitlines()[-1] == "viseme: cannot read or write: [Errno 28] No space left on device"
 
 
 async def test_an_edge_that_is_not_there_is_named(cli: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:
