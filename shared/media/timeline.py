@@ -11,6 +11,8 @@ from enum import StrEnum
 from itertools import cycle, repeat
 
 SEGMENT_SECONDS = 2.0
+SEGMENT_FRAMES = 240
+"""Frames after which a segment ends, however short it is: slow motion is filmed at 240 a second, and more."""
 """About how much of the result is one segment."""
 
 _SECOND = 1_000_000
@@ -158,7 +160,7 @@ class Timeline:
             if frame is None:
                 break
             if isinstance(frame, OutputFrame):
-                if self._pending and frame.time_us - self._pending[0].time_us >= self._segment_us:
+                if self._pending and self._is_full(frame.time_us):
                     self._close_segment()
                 self._pending.append(frame)
             else:
@@ -189,6 +191,9 @@ class Timeline:
         if self._speech_us < source_end_us:
             return source_end_us if self._keep_length else self._speech_us
         return source_end_us if self._fit is FitMode.TRIM else self._speech_us
+
+    def _is_full(self, time_us: int) -> bool:
+        return time_us - self._pending[0].time_us >= self._segment_us or len(self._pending) >= SEGMENT_FRAMES
 
     def _close_segment(self) -> None:
         self._segments.append(OutputSegment(index=len(self._segments), frames=tuple(self._pending)))

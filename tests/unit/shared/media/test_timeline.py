@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.media.timeline import FitMode, OutputFrame, SourceTimes, Timeline, plan
+from shared.media.timeline import SEGMENT_FRAMES, FitMode, OutputFrame, SourceTimes, Timeline, plan
 
 DURATIONS = st.lists(st.integers(8_000, 120_000), min_size=1, max_size=40)
 SPEECHES = st.integers(1_000, 9_000_000)
@@ -110,6 +110,13 @@ def test_segments_are_about_two_seconds(durations: list[int], speech_us: int, fi
     for segment in segments[:-1]:
         assert 2_000_000 <= segment.end_us - segment.start_us < 2_000_000 + max(durations)
     assert all(one.end_us == other.start_us for one, other in pairwise(segments))
+
+
+def test_segments_of_slow_motion_have_a_bounded_number_of_frames() -> None:
+    times, end = times_of([1_000] * 3_000)
+    timeline = plan(times, end, end, FitMode.BOUNCE)
+    assert [len(segment.frames) for segment in timeline.segments] == [SEGMENT_FRAMES] * 12 + [120]
+    assert [frame.source for frame in frames_of(timeline)] == list(range(3_000))
 
 
 def test_segments_are_planned_while_the_source_is_still_decoded() -> None:
