@@ -192,6 +192,10 @@ def engines(edge: EdgeOption = None, as_json: JsonOption = False) -> None:
 
 def run() -> None:
     """The entry point."""
+    for name in ("stdout", "stderr"):
+        # Whoever started us may have closed it: Python has None there, and the next file would take its number.
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open to the end
     # gRPC's own log lines are for its developers; set before it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     set_malloc(KEEP_MESSAGES, os.environ)

@@ -190,6 +190,18 @@ async def test_an_output_that_finds_no_room_is_said_without_a_traceback(
     assert ended.err.splitlines()[-1] == "viseme: cannot read or write: [Errno 28] No space left on device"
 
 
+@pytest.mark.parametrize("closed", [1, 2])
+async def test_a_stream_that_is_closed_does_not_matter(
+    fake: FakeEdge, files: tuple[Path, Path], tmp_path: Path, closed: int
+) -> None:
+    words = [sys.executable, "-m", "shared.cli", "dub", *map(str, files), "-o", "out.mp4", "--edge", fake.address]
+    shell = ("sh", "-c", f'exec "$@" {closed}>&-', "sh", *words)
+    environ = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    process = await asyncio.create_subprocess_exec(*shell, env=environ, cwd=tmp_path)
+    assert await process.wait() == ExitCode.OK
+    assert (tmp_path / "out.mp4").read_bytes() == RESULT
+
+
 async def test_an_edge_that_is_not_there_is_named(cli: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:
     ended = await cli("dub", *files, "-o", tmp_path / "out.mp4", "--edge", "127.0.0.1:1")
     assert ended.code == ExitCode.UNAVAILABLE
