@@ -145,7 +145,10 @@ class Face:
         except FileNotFoundError:
             return
         for line in lines[:-1]:
-            told = json.loads(line)
+            try:
+                told = json.loads(line)
+            except ValueError:  # a power cut may leave a line of any bytes
+                break
             if told["kind"] == "crop" and not self._is_there(told):
                 break
             self.take(told)

@@ -111,6 +111,18 @@ async def test_a_face_in_part_is_continued_even_with_a_torn_last_line(tmp_path: 
     assert len(track.read_text().splitlines()) == SEGMENTS + 2
 
 
+async def test_a_line_that_power_spoilt_ends_the_track(tmp_path: Path, cutter: Cutter) -> None:
+    cut = Faces(tmp_path, cutter)
+    await complete(cut)
+    track = tmp_path / ASK.key / "track.jsonl"
+    lines = track.read_bytes().splitlines()
+    lines[3] = b"\0" * len(lines[3])
+    track.write_bytes(b"\n".join(lines) + b"\n")
+    assert len(await complete(Faces(tmp_path, cutter))) == SEGMENTS
+    assert cutter.skipped == [0, 2]
+    assert b"\0" not in track.read_bytes()
+
+
 async def test_two_jobs_on_one_face_share_one_child(tmp_path: Path, cutter: Cutter) -> None:
     faces = Faces(tmp_path, cutter)
     one, other = await asyncio.gather(complete(faces), complete(faces))
