@@ -191,7 +191,13 @@ def _workers(
     metrics: NodeMetrics,
 ) -> Workers:
     library = Library(cache, executor, frames_bytes=settings.frames_bytes, metrics=metrics)
-    renderer = SegmentRenderer(library, metrics, batch_frames=settings.batch_frames, crf=settings.patch_crf)
+    renderer = SegmentRenderer(
+        library,
+        metrics,
+        batch_frames=settings.batch_frames,
+        crf=settings.patch_crf,
+        kept_bytes=settings.results_bytes,
+    )
     return Workers(
         queue,
         renderer,

@@ -56,6 +56,7 @@ class NodeSettings(ServiceSettings):
 
     cache_bytes: int = Field(2 << 30, ge=1 << 20, description="crop segments and speech kept on disk")
     frames_bytes: int = Field(128 << 20, ge=1, description="decoded crop segments kept in memory")
+    results_bytes: int = Field(32 << 20, ge=0, description="rendered segments kept in memory for a stream that was cut")
     max_speech_bytes: int = Field(_LIMITS.max_speech_bytes, ge=1, description="largest encoded speech")
     max_crop_bytes: int = Field(_LIMITS.max_crop_bytes, ge=1, description="largest crop segment")
     max_crop_segments: int = Field(_LIMITS.max_crop_segments, ge=1, description="crop segments of one job")

@@ -67,7 +67,7 @@ class AssetService:
         catalog: The rows.
         probe: Finds out what a file is.
         limits: What is refused.
-        on_remove: Told the id of an asset that is gone.
+        on_remove: Told the id of an asset that is gone; may block.
         count_up: Told the bytes of every piece that came in.
         count_down: Told the bytes of every piece that went out.
         piece_bytes: Bytes of a piece that goes out.
@@ -253,7 +253,7 @@ class AssetService:
         """
         if not await self._store.remove(check_asset_id(asset_id)):
             raise NotFoundError("this edge has no such asset", field="asset_id")
-        self._on_remove(asset_id)
+        await asyncio.to_thread(self._on_remove, asset_id)
 
     async def discard(self, asset_id: str) -> bool:
         """Delete an asset if it is there and nobody needs it; False when that is not so."""

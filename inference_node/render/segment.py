@@ -79,7 +79,7 @@ class SegmentRenderer:
     """
 
     def __init__(
-        self, library: Library, metrics: NodeMetrics, *, batch_frames: int, crf: float, kept_bytes: int = 32 << 20
+        self, library: Library, metrics: NodeMetrics, *, batch_frames: int, crf: float, kept_bytes: int
     ) -> None:
         self._library = library
         self._metrics = metrics
