@@ -196,9 +196,12 @@ class StreamUploads:
         await self._forget([name for name in files if name not in known])
 
     async def keep_swept(self) -> None:
-        """Sweep from time to time, for ever."""
+        """Sweep from time to time, for ever; a full disk does not end it."""
         while True:
-            await self.sweep()
+            try:
+                await self.sweep()
+            except DiskFullError as error:
+                _LOG.error("tus uploads not swept", error=error.message)
             await asyncio.sleep(min(_SWEEP_S, self.limits.expire_s))
 
     async def _find(self, upload_id: str) -> Stream:

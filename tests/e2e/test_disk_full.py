@@ -93,6 +93,9 @@ def test_an_edge_that_is_killed_and_starts_on_a_full_disk_goes_on_once_there_is_
             try:
                 stack.start("edge")
                 assert stack.viseme("engines").returncode == 0
+            except BaseException:
+                job.kill()  # it would wait for the edge
+                raise
             finally:
                 filler.unlink()
             rest, errors = job.communicate(timeout=120)
