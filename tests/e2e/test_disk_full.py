@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import wave
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -42,14 +43,30 @@ def _check_sound(data: Path) -> None:
             face.read_crop(index)
 
 
+@pytest.fixture
+def long_speech(speech: Path, tmp_path: Path) -> Path:
+    """Half a minute, so that a job is far from its end when its first frames are composited."""
+    path = tmp_path / "long.wav"
+    with wave.open(str(speech)) as source, wave.open(str(path), "wb") as target:
+        target.setparams(source.getparams())
+        target.writeframes(source.readframes(source.getnframes()) * 4)
+    return path
+
+
 @pytest.mark.parametrize("stage", ["prepare", "composite"])
 def test_a_disk_that_fills_fails_the_job_and_leaves_the_edge_serving(
-    stage: str, small_disk: Callable[[Path, int], Path], clip: Path, portrait: Path, speech: Path, tmp_path: Path
+    stage: str,
+    small_disk: Callable[[Path, int], Path],
+    clip: Path,
+    portrait: Path,
+    speech: Path,
+    long_speech: Path,
+    tmp_path: Path,
 ) -> None:
     disk = small_disk(tmp_path / "edge", DISK_BYTES)
     output = tmp_path / "out.mp4"
     with Stack(folder=tmp_path, edge_flags=("--disk-reserve-bytes", "0", "--segment-seconds", "0.5")) as stack:
-        command = stack.command("dub", str(clip), str(speech), "-o", str(output), "--json")
+        command = stack.command("dub", str(clip), str(long_speech), "-o", str(output), "--json")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
             assert job.stdout is not None
             for line in job.stdout:
