@@ -1,7 +1,7 @@
 """The edge's disk fills in the middle of a job: the job says so, the edge serves on, and with room it works again."""
 
+import errno
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -22,11 +22,16 @@ DISK_BYTES = 24 << 20
 EXHAUSTED = 5
 
 
-def _fill(disk: Path, leave: int = 0) -> Path:
+def _fill(disk: Path) -> Path:
+    """Write until nothing fits any more; others may be writing, too, so there is no counting beforehand."""
     filler = disk / "filler"
-    room = os.statvfs(disk)
-    with filler.open("ab") as file:
-        os.posix_fallocate(file.fileno(), file.tell(), room.f_bavail * room.f_frsize - leave)
+    with filler.open("ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
     return filler
 
 
