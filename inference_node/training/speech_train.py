@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from inference_node.speech.features import BANDS, digital_silence
 from inference_node.speech.listener import CONTEXT_ROWS
+from inference_node.training.network_file import write_network
 from inference_node.training.speech_data import DEFAULT_FOLDER
 from inference_node.training.speech_net import APERTURE_SCALE, ListeningNet
 
@@ -116,20 +117,20 @@ def describe(net: ListeningNet, speech: Speech) -> str:
 
 def export(net: ListeningNet, path: Path) -> None:
     """Write the network as ONNX with a free time axis."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     net.aperture_gain = APERTURE_GAIN
     net.eval()
-    torch.onnx.export(
+    program = torch.onnx.export(
         net,
         (torch.zeros(1, 4 * CONTEXT_ROWS, BANDS),),
-        path,
         input_names=["mel"],
         output_names=["shapes"],
         opset_version=18,
         dynamic_shapes={"mel": {1: torch.export.Dim("rows", min=2 * CONTEXT_ROWS + 1)}},
-        external_data=False,
         dynamo=True,
     )
+    if program is None:
+        raise RuntimeError("the exporter returned nothing")
+    write_network(program.model_proto, path)
 
 
 def _batch(speech: Speech, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

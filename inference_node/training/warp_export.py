@@ -9,7 +9,6 @@ picture of which comes along in the mouth's own axes.
 from pathlib import Path
 from typing import NamedTuple
 
-import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,6 +16,7 @@ from torch.nn import functional
 from inference_node.engine.field import GRID_STEP, REACH
 from inference_node.engine.inside import BOTTOM, SIDE, TOP
 from inference_node.engine.warp import INPUTS, OUTPUT, PATCH
+from inference_node.training.network_file import write_network
 
 TARGET = Path(__file__).resolve().parent.parent / "model_repository" / "warp" / "1" / "model.onnx"
 _OPSET = 20
@@ -150,12 +150,7 @@ def export(target: Path) -> None:
     )
     if program is None:
         raise RuntimeError("the exporter returned nothing")
-    model = program.model_proto
-    for node in model.graph.node:  # the exporter's notes hold paths of this machine
-        del node.metadata_props[:]
-    onnx.checker.check_model(model, full_check=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(model.SerializeToString(deterministic=True))
+    write_network(program.model_proto, target)
 
 
 def main() -> None:
