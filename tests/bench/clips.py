@@ -83,17 +83,18 @@ def main() -> None:
                 output = Path(folder) / "out.mp4"
                 report = stack.dub(video, speech, output)
                 result = look(output)
-                late = late_seconds(sound(output), heard) if np.any(heard) else 0.0  # silence has no offset
+                late = late_seconds(sound(output), heard) if np.any(heard) else None  # silence has no offset
                 frame = float(1 / source.rate)
                 right = (
                     abs(result.seconds - seconds) <= frame
-                    and abs(late) <= frame
+                    and (late is None or abs(late) <= frame)
                     and result.frames == report["frames"]
                     and result.size == source.size
                 )
                 wrong += not right
                 figures = f"{result.frames} of {report['frames']} | {result.size[0]}x{result.size[1]}"
-                lengths = f"{result.seconds:.2f} of {seconds:.2f} s | {late * 1000:+.0f} ms"
+                offset = "silent" if late is None else f"{late * 1000:+.0f} ms"
+                lengths = f"{result.seconds:.2f} of {seconds:.2f} s | {offset}"
                 row = f"| {video.name[:3]} | {speech.name[:3]} | {figures} | {lengths} |"
                 print(f"{row} {'right' if right else 'WRONG'} |", flush=True)
     print(f"{wrong} wrong")
