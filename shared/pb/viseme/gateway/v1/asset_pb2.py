@@ -26,21 +26,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dviseme/gateway/v1/asset.proto\x12\x11viseme.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x01\n\tMediaInfo\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\x02 \x01(\x01\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\x12\x12\n\nframe_rate\x18\x05 \x01(\x01\x12\x13\n\x0bvideo_codec\x18\x06 \x01(\t\x12\x13\n\x0b\x61udio_codec\x18\x07 \x01(\t\x12\x13\n\x0bsample_rate\x18\x08 \x01(\r\x12\x10\n\x08\x63hannels\x18\t \x01(\r\"\xfb\x01\n\x05\x41sset\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12*\n\x04kind\x18\x04 \x01(\x0e\x32\x1c.viseme.gateway.v1.AssetKind\x12,\n\x05state\x18\x05 \x01(\x0e\x32\x1d.viseme.gateway.v1.AssetState\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05media\x18\x07 \x01(\x0b\x32\x1c.viseme.gateway.v1.MediaInfo\"\xf5\x01\n\x08Manifest\x12\x12\n\nsize_bytes\x18\x01 \x01(\x04\x12\x13\n\x0b\x63hunk_bytes\x18\x02 \x01(\r\x12\x15\n\rchunk_digests\x18\x03 \x03(\x0c\x12:\n\x0f\x64igest_function\x18\x04 \x01(\x0e\x32!.viseme.gateway.v1.DigestFunction\x12-\n\x08\x63hunking\x18\x05 \x01(\x0e\x32\x1b.viseme.gateway.v1.Chunking\x12\x14\n\x0c\x64isplay_name\x18\x06 \x01(\t\x12\x13\n\x0bhead_digest\x18\x07 \x01(\x0c\x12\x13\n\x0btail_digest\x18\x08 \x01(\x0c\"4\n\x0c\x43hunkDigests\x12\x13\n\x0b\x66irst_chunk\x18\x01 \x01(\r\x12\x0f\n\x07\x64igests\x18\x02 \x03(\x0c\"E\n\nChunkPiece\x12\x13\n\x0b\x63hunk_index\x18\x01 \x01(\r\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"*\n\nChunkRange\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\xaf\x01\n\rUploadRequest\x12/\n\x08manifest\x18\x01 \x01(\x0b\x32\x1b.viseme.gateway.v1.ManifestH\x00\x12.\n\x05piece\x18\x02 \x01(\x0b\x32\x1d.viseme.gateway.v1.ChunkPieceH\x00\x12\x32\n\x07\x64igests\x18\x03 \x01(\x0b\x32\x1f.viseme.gateway.v1.ChunkDigestsH\x00\x42\t\n\x07message\"\xeb\x01\n\x0eUploadResponse\x12/\n\x05start\x18\x01 \x01(\x0b\x32\x1e.viseme.gateway.v1.UploadStartH\x00\x12\x37\n\tpersisted\x18\x02 \x01(\x0b\x32\".viseme.gateway.v1.UploadPersistedH\x00\x12\x35\n\x08\x63omplete\x18\x03 \x01(\x0b\x32!.viseme.gateway.v1.UploadCompleteH\x00\x12-\n\x04held\x18\x04 \x01(\x0b\x32\x1d.viseme.gateway.v1.UploadHeldH\x00\x42\t\n\x07message\"L\n\x0bUploadStart\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12+\n\x04held\x18\x02 \x03(\x0b\x32\x1d.viseme.gateway.v1.ChunkRange\"K\n\nUploadHeld\x12+\n\x04held\x18\x01 \x03(\x0b\x32\x1d.viseme.gateway.v1.ChunkRange\x12\x10\n\x08\x61sset_id\x18\x02 \x01(\t\"Y\n\x0fUploadPersisted\x12-\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x1d.viseme.gateway.v1.ChunkRange\x12\x17\n\x0fpersisted_bytes\x18\x02 \x01(\x04\"9\n\x0eUploadComplete\x12\'\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x18.viseme.gateway.v1.Asset\"\x18\n\x16GetCapabilitiesRequest\";\n\x06\x45ngine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08\"\xc5\x01\n\x06Limits\x12\x13\n\x0b\x61sset_bytes\x18\x01 \x01(\x04\x12\x14\n\x0c\x66rame_pixels\x18\x02 \x01(\x04\x12\x18\n\x10\x64uration_seconds\x18\x03 \x01(\x01\x12\x1a\n\x12min_speech_seconds\x18\x04 \x01(\x01\x12\x16\n\x0e\x64\x65\x63oded_pixels\x18\x05 \x01(\x04\x12\x17\n\x0fmanifest_chunks\x18\x06 \x01(\r\x12\x13\n\x0b\x63hunk_bytes\x18\x07 \x01(\r\x12\x14\n\x0cphoto_pixels\x18\x08 \x01(\x04\"\x9f\x01\n\x17GetCapabilitiesResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0c\n\x04\x65\x64ge\x18\x02 \x01(\t\x12\x0e\n\x06region\x18\x03 \x01(\t\x12*\n\x07\x65ngines\x18\x04 \x03(\x0b\x32\x19.viseme.gateway.v1.Engine\x12)\n\x06limits\x18\x05 \x01(\x0b\x32\x19.viseme.gateway.v1.Limits\"#\n\x0fGetAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"h\n\x10GetAssetResponse\x12\'\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x18.viseme.gateway.v1.Asset\x12+\n\x04held\x18\x02 \x03(\x0b\x32\x1d.viseme.gateway.v1.ChunkRange\"f\n\x11ListAssetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.viseme.gateway.v1.AssetKind\"W\n\x12ListAssetsResponse\x12(\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x18.viseme.gateway.v1.Asset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12\x44\x65leteAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteAssetResponse\"O\n\x0f\x44ownloadRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x04\x12\x14\n\x0clength_bytes\x18\x03 \x01(\x04\"Z\n\x10\x44ownloadResponse\x12\x14\n\x0coffset_bytes\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c*\x80\x01\n\tAssetKind\x12\x1a\n\x16\x41SSET_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41SSET_KIND_VIDEO\x10\x01\x12\x14\n\x10\x41SSET_KIND_AUDIO\x10\x02\x12\x14\n\x10\x41SSET_KIND_PHOTO\x10\x03\x12\x15\n\x11\x41SSET_KIND_RESULT\x10\x04*[\n\nAssetState\x12\x1b\n\x17\x41SSET_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41SSET_STATE_UPLOADING\x10\x01\x12\x15\n\x11\x41SSET_STATE_READY\x10\x02*8\n\x08\x43hunking\x12\x18\n\x14\x43HUNKING_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43HUNKING_FIXED\x10\x01*M\n\x0e\x44igestFunction\x12\x1f\n\x1b\x44IGEST_FUNCTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44IGEST_FUNCTION_SHA256\x10\x01\x32\xb0\x04\n\x0c\x41ssetService\x12h\n\x0fGetCapabilities\x12).viseme.gateway.v1.GetCapabilitiesRequest\x1a*.viseme.gateway.v1.GetCapabilitiesResponse\x12Q\n\x06Upload\x12 .viseme.gateway.v1.UploadRequest\x1a!.viseme.gateway.v1.UploadResponse(\x01\x30\x01\x12S\n\x08GetAsset\x12\".viseme.gateway.v1.GetAssetRequest\x1a#.viseme.gateway.v1.GetAssetResponse\x12Y\n\nListAssets\x12$.viseme.gateway.v1.ListAssetsRequest\x1a%.viseme.gateway.v1.ListAssetsResponse\x12\\\n\x0b\x44\x65leteAsset\x12%.viseme.gateway.v1.DeleteAssetRequest\x1a&.viseme.gateway.v1.DeleteAssetResponse\x12U\n\x08\x44ownload\x12\".viseme.gateway.v1.DownloadRequest\x1a#.viseme.gateway.v1.DownloadResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dviseme/gateway/v1/asset.proto\x12\x11viseme.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x01\n\tMediaInfo\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\x02 \x01(\x01\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\x12\x12\n\nframe_rate\x18\x05 \x01(\x01\x12\x13\n\x0bvideo_codec\x18\x06 \x01(\t\x12\x13\n\x0b\x61udio_codec\x18\x07 \x01(\t\x12\x13\n\x0bsample_rate\x18\x08 \x01(\r\x12\x10\n\x08\x63hannels\x18\t \x01(\r\"\xfb\x01\n\x05\x41sset\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12*\n\x04kind\x18\x04 \x01(\x0e\x32\x1c.viseme.gateway.v1.AssetKind\x12,\n\x05state\x18\x05 \x01(\x0e\x32\x1d.viseme.gateway.v1.AssetState\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05media\x18\x07 \x01(\x0b\x32\x1c.viseme.gateway.v1.MediaInfo\"\xf5\x01\n\x08Manifest\x12\x12\n\nsize_bytes\x18\x01 \x01(\x04\x12\x13\n\x0b\x63hunk_bytes\x18\x02 \x01(\r\x12\x15\n\rchunk_digests\x18\x03 \x03(\x0c\x12:\n\x0f\x64igest_function\x18\x04 \x01(\x0e\x32!.viseme.gateway.v1.DigestFunction\x12-\n\x08\x63hunking\x18\x05 \x01(\x0e\x32\x1b.viseme.gateway.v1.Chunking\x12\x14\n\x0c\x64isplay_name\x18\x06 \x01(\t\x12\x13\n\x0bhead_digest\x18\x07 \x01(\x0c\x12\x13\n\x0btail_digest\x18\x08 \x01(\x0c\"4\n\x0c\x43hunkDigests\x12\x13\n\x0b\x66irst_chunk\x18\x01 \x01(\r\x12\x0f\n\x07\x64igests\x18\x02 \x03(\x0c\"E\n\nChunkPiece\x12\x13\n\x0b\x63hunk_index\x18\x01 \x01(\r\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"*\n\nChunkRange\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\xaf\x01\n\rUploadRequest\x12/\n\x08manifest\x18\x01 \x01(\x0b\x32\x1b.viseme.gateway.v1.ManifestH\x00\x12.\n\x05piece\x18\x02 \x01(\x0b\x32\x1d.viseme.gateway.v1.ChunkPieceH\x00\x12\x32\n\x07\x64igests\x18\x03 \x01(\x0b\x32\x1f.viseme.gateway.v1.ChunkDigestsH\x00\x42\t\n\x07message\"\x9e\x02\n\x0eUploadResponse\x12/\n\x05start\x18\x01 \x01(\x0b\x32\x1e.viseme.gateway.v1.UploadStartH\x00\x12\x37\n\tpersisted\x18\x02 \x01(\x0b\x32\".viseme.gateway.v1.UploadPersistedH\x00\x12\x35\n\x08\x63omplete\x18\x03 \x01(\x0b\x32!.viseme.gateway.v1.UploadCompleteH\x00\x12-\n\x04held\x18\x04 \x01(\x0b\x32\x1d.viseme.gateway.v1.UploadHeldH\x00\x12\x31\n\x06wanted\x18\x05 \x01(\x0b\x32\x1f.viseme.gateway.v1.UploadWantedH\x00\x42\t\n\x07message\"L\n\x0bUploadStart\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12+\n\x04held\x18\x02 \x03(\x0b\x32\x1d.viseme.gateway.v1.ChunkRange\"K\n\nUploadHeld\x12+\n\x04held\x18\x01 \x03(\x0b\x32\x1d.viseme.gateway.v1.ChunkRange\x12\x10\n\x08\x61sset_id\x18\x02 \x01(\t\"Y\n\x0fUploadPersisted\x12-\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x1d.viseme.gateway.v1.ChunkRange\x12\x17\n\x0fpersisted_bytes\x18\x02 \x01(\x04\"=\n\x0cUploadWanted\x12-\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x1d.viseme.gateway.v1.ChunkRange\"9\n\x0eUploadComplete\x12\'\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x18.viseme.gateway.v1.Asset\"\x18\n\x16GetCapabilitiesRequest\";\n\x06\x45ngine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08\"\xc5\x01\n\x06Limits\x12\x13\n\x0b\x61sset_bytes\x18\x01 \x01(\x04\x12\x14\n\x0c\x66rame_pixels\x18\x02 \x01(\x04\x12\x18\n\x10\x64uration_seconds\x18\x03 \x01(\x01\x12\x1a\n\x12min_speech_seconds\x18\x04 \x01(\x01\x12\x16\n\x0e\x64\x65\x63oded_pixels\x18\x05 \x01(\x04\x12\x17\n\x0fmanifest_chunks\x18\x06 \x01(\r\x12\x13\n\x0b\x63hunk_bytes\x18\x07 \x01(\r\x12\x14\n\x0cphoto_pixels\x18\x08 \x01(\x04\"\x9f\x01\n\x17GetCapabilitiesResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0c\n\x04\x65\x64ge\x18\x02 \x01(\t\x12\x0e\n\x06region\x18\x03 \x01(\t\x12*\n\x07\x65ngines\x18\x04 \x03(\x0b\x32\x19.viseme.gateway.v1.Engine\x12)\n\x06limits\x18\x05 \x01(\x0b\x32\x19.viseme.gateway.v1.Limits\"#\n\x0fGetAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"h\n\x10GetAssetResponse\x12\'\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x18.viseme.gateway.v1.Asset\x12+\n\x04held\x18\x02 \x03(\x0b\x32\x1d.viseme.gateway.v1.ChunkRange\"f\n\x11ListAssetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.viseme.gateway.v1.AssetKind\"W\n\x12ListAssetsResponse\x12(\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x18.viseme.gateway.v1.Asset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12\x44\x65leteAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteAssetResponse\"O\n\x0f\x44ownloadRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x04\x12\x14\n\x0clength_bytes\x18\x03 \x01(\x04\"Z\n\x10\x44ownloadResponse\x12\x14\n\x0coffset_bytes\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c*\x80\x01\n\tAssetKind\x12\x1a\n\x16\x41SSET_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41SSET_KIND_VIDEO\x10\x01\x12\x14\n\x10\x41SSET_KIND_AUDIO\x10\x02\x12\x14\n\x10\x41SSET_KIND_PHOTO\x10\x03\x12\x15\n\x11\x41SSET_KIND_RESULT\x10\x04*[\n\nAssetState\x12\x1b\n\x17\x41SSET_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41SSET_STATE_UPLOADING\x10\x01\x12\x15\n\x11\x41SSET_STATE_READY\x10\x02*8\n\x08\x43hunking\x12\x18\n\x14\x43HUNKING_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43HUNKING_FIXED\x10\x01*M\n\x0e\x44igestFunction\x12\x1f\n\x1b\x44IGEST_FUNCTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44IGEST_FUNCTION_SHA256\x10\x01\x32\xb0\x04\n\x0c\x41ssetService\x12h\n\x0fGetCapabilities\x12).viseme.gateway.v1.GetCapabilitiesRequest\x1a*.viseme.gateway.v1.GetCapabilitiesResponse\x12Q\n\x06Upload\x12 .viseme.gateway.v1.UploadRequest\x1a!.viseme.gateway.v1.UploadResponse(\x01\x30\x01\x12S\n\x08GetAsset\x12\".viseme.gateway.v1.GetAssetRequest\x1a#.viseme.gateway.v1.GetAssetResponse\x12Y\n\nListAssets\x12$.viseme.gateway.v1.ListAssetsRequest\x1a%.viseme.gateway.v1.ListAssetsResponse\x12\\\n\x0b\x44\x65leteAsset\x12%.viseme.gateway.v1.DeleteAssetRequest\x1a&.viseme.gateway.v1.DeleteAssetResponse\x12U\n\x08\x44ownload\x12\".viseme.gateway.v1.DownloadRequest\x1a#.viseme.gateway.v1.DownloadResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'viseme.gateway.v1.asset_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ASSETKIND']._serialized_start=2690
-  _globals['_ASSETKIND']._serialized_end=2818
-  _globals['_ASSETSTATE']._serialized_start=2820
-  _globals['_ASSETSTATE']._serialized_end=2911
-  _globals['_CHUNKING']._serialized_start=2913
-  _globals['_CHUNKING']._serialized_end=2969
-  _globals['_DIGESTFUNCTION']._serialized_start=2971
-  _globals['_DIGESTFUNCTION']._serialized_end=3048
+  _globals['_ASSETKIND']._serialized_start=2804
+  _globals['_ASSETKIND']._serialized_end=2932
+  _globals['_ASSETSTATE']._serialized_start=2934
+  _globals['_ASSETSTATE']._serialized_end=3025
+  _globals['_CHUNKING']._serialized_start=3027
+  _globals['_CHUNKING']._serialized_end=3083
+  _globals['_DIGESTFUNCTION']._serialized_start=3085
+  _globals['_DIGESTFUNCTION']._serialized_end=3162
   _globals['_MEDIAINFO']._serialized_start=86
   _globals['_MEDIAINFO']._serialized_end=274
   _globals['_ASSET']._serialized_start=277
@@ -56,39 +56,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADREQUEST']._serialized_start=948
   _globals['_UPLOADREQUEST']._serialized_end=1123
   _globals['_UPLOADRESPONSE']._serialized_start=1126
-  _globals['_UPLOADRESPONSE']._serialized_end=1361
-  _globals['_UPLOADSTART']._serialized_start=1363
-  _globals['_UPLOADSTART']._serialized_end=1439
-  _globals['_UPLOADHELD']._serialized_start=1441
-  _globals['_UPLOADHELD']._serialized_end=1516
-  _globals['_UPLOADPERSISTED']._serialized_start=1518
-  _globals['_UPLOADPERSISTED']._serialized_end=1607
-  _globals['_UPLOADCOMPLETE']._serialized_start=1609
-  _globals['_UPLOADCOMPLETE']._serialized_end=1666
-  _globals['_GETCAPABILITIESREQUEST']._serialized_start=1668
-  _globals['_GETCAPABILITIESREQUEST']._serialized_end=1692
-  _globals['_ENGINE']._serialized_start=1694
-  _globals['_ENGINE']._serialized_end=1753
-  _globals['_LIMITS']._serialized_start=1756
-  _globals['_LIMITS']._serialized_end=1953
-  _globals['_GETCAPABILITIESRESPONSE']._serialized_start=1956
-  _globals['_GETCAPABILITIESRESPONSE']._serialized_end=2115
-  _globals['_GETASSETREQUEST']._serialized_start=2117
-  _globals['_GETASSETREQUEST']._serialized_end=2152
-  _globals['_GETASSETRESPONSE']._serialized_start=2154
-  _globals['_GETASSETRESPONSE']._serialized_end=2258
-  _globals['_LISTASSETSREQUEST']._serialized_start=2260
-  _globals['_LISTASSETSREQUEST']._serialized_end=2362
-  _globals['_LISTASSETSRESPONSE']._serialized_start=2364
-  _globals['_LISTASSETSRESPONSE']._serialized_end=2451
-  _globals['_DELETEASSETREQUEST']._serialized_start=2453
-  _globals['_DELETEASSETREQUEST']._serialized_end=2491
-  _globals['_DELETEASSETRESPONSE']._serialized_start=2493
-  _globals['_DELETEASSETRESPONSE']._serialized_end=2514
-  _globals['_DOWNLOADREQUEST']._serialized_start=2516
-  _globals['_DOWNLOADREQUEST']._serialized_end=2595
-  _globals['_DOWNLOADRESPONSE']._serialized_start=2597
-  _globals['_DOWNLOADRESPONSE']._serialized_end=2687
-  _globals['_ASSETSERVICE']._serialized_start=3051
-  _globals['_ASSETSERVICE']._serialized_end=3611
+  _globals['_UPLOADRESPONSE']._serialized_end=1412
+  _globals['_UPLOADSTART']._serialized_start=1414
+  _globals['_UPLOADSTART']._serialized_end=1490
+  _globals['_UPLOADHELD']._serialized_start=1492
+  _globals['_UPLOADHELD']._serialized_end=1567
+  _globals['_UPLOADPERSISTED']._serialized_start=1569
+  _globals['_UPLOADPERSISTED']._serialized_end=1658
+  _globals['_UPLOADWANTED']._serialized_start=1660
+  _globals['_UPLOADWANTED']._serialized_end=1721
+  _globals['_UPLOADCOMPLETE']._serialized_start=1723
+  _globals['_UPLOADCOMPLETE']._serialized_end=1780
+  _globals['_GETCAPABILITIESREQUEST']._serialized_start=1782
+  _globals['_GETCAPABILITIESREQUEST']._serialized_end=1806
+  _globals['_ENGINE']._serialized_start=1808
+  _globals['_ENGINE']._serialized_end=1867
+  _globals['_LIMITS']._serialized_start=1870
+  _globals['_LIMITS']._serialized_end=2067
+  _globals['_GETCAPABILITIESRESPONSE']._serialized_start=2070
+  _globals['_GETCAPABILITIESRESPONSE']._serialized_end=2229
+  _globals['_GETASSETREQUEST']._serialized_start=2231
+  _globals['_GETASSETREQUEST']._serialized_end=2266
+  _globals['_GETASSETRESPONSE']._serialized_start=2268
+  _globals['_GETASSETRESPONSE']._serialized_end=2372
+  _globals['_LISTASSETSREQUEST']._serialized_start=2374
+  _globals['_LISTASSETSREQUEST']._serialized_end=2476
+  _globals['_LISTASSETSRESPONSE']._serialized_start=2478
+  _globals['_LISTASSETSRESPONSE']._serialized_end=2565
+  _globals['_DELETEASSETREQUEST']._serialized_start=2567
+  _globals['_DELETEASSETREQUEST']._serialized_end=2605
+  _globals['_DELETEASSETRESPONSE']._serialized_start=2607
+  _globals['_DELETEASSETRESPONSE']._serialized_end=2628
+  _globals['_DOWNLOADREQUEST']._serialized_start=2630
+  _globals['_DOWNLOADREQUEST']._serialized_end=2709
+  _globals['_DOWNLOADRESPONSE']._serialized_start=2711
+  _globals['_DOWNLOADRESPONSE']._serialized_end=2801
+  _globals['_ASSETSERVICE']._serialized_start=3165
+  _globals['_ASSETSERVICE']._serialized_end=3725
 # @@protoc_insertion_point(module_scope)

@@ -407,6 +407,7 @@ class UploadResponse(_message.Message):
     PERSISTED_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
+    WANTED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def start(self) -> Global___UploadStart:
         """Comes once, after the manifest: what need not be sent."""
@@ -423,6 +424,10 @@ class UploadResponse(_message.Message):
     def held(self) -> Global___UploadHeld:
         """Comes after digests: which of their chunks need not be sent, and the asset's id once it can be known."""
 
+    @_builtins.property
+    def wanted(self) -> Global___UploadWanted:
+        """Comes whenever somebody at the edge waits for certain chunks: a job on this asset that has begun already."""
+
     def __init__(
         self,
         *,
@@ -430,12 +435,13 @@ class UploadResponse(_message.Message):
         persisted: Global___UploadPersisted | None = ...,
         complete: Global___UploadComplete | None = ...,
         held: Global___UploadHeld | None = ...,
+        wanted: Global___UploadWanted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "held", b"held", "message", b"message", "persisted", b"persisted", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "held", b"held", "message", b"message", "persisted", b"persisted", "start", b"start", "wanted", b"wanted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "held", b"held", "message", b"message", "persisted", b"persisted", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "held", b"held", "message", b"message", "persisted", b"persisted", "start", b"start", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["start", "persisted", "complete", "held"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["start", "persisted", "complete", "held", "wanted"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -524,6 +530,32 @@ class UploadPersisted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UploadPersisted: _TypeAlias = UploadPersisted  # noqa: Y015
+
+@_typing.final
+class UploadWanted(_message.Message):
+    """Chunks that somebody at the edge waits for. A client that can sends them before the others; one that does not only
+    delays the job that waits.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def chunks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChunkRange]:
+        """The runs of chunks, in the order in which they are wanted; they take the place of those told before."""
+
+    def __init__(
+        self,
+        *,
+        chunks: _abc.Iterable[Global___ChunkRange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadWanted: _TypeAlias = UploadWanted  # noqa: Y015
 
 @_typing.final
 class UploadComplete(_message.Message):
