@@ -113,7 +113,7 @@ class AssetService:
             DeadlineError: the client said nothing for too long, or too little.
         """
         check_manifest(manifest, self.limits)
-        self._evict(manifest.upload_id, manifest)
+        await self._evict(manifest)
         begun = await self._begin_with_room(manifest)
         await self._renew(begun.asset.asset_id)
         ledger = Ledger(manifest, begun.known, begun.held)
@@ -184,10 +184,13 @@ class AssetService:
                 _LOG.error("uploads not swept", error=error.message)
             await asyncio.sleep(_SWEEP_S)
 
-    def _evict(self, name: str, manifest: Manifest) -> None:
-        older = self._writers.get(name)
-        if older is not None and older.fits(manifest):
-            older.evict()
+    async def _evict(self, manifest: Manifest) -> None:
+        """End an older upload of the same file; what came of it by now is safe then."""
+        for name in {manifest.upload_id, manifest.asset_id}:
+            older = self._writers.get(name)
+            if older is not None and older.fits(manifest):
+                older.evict()
+                await older.ended()
 
     def _write(self, upload: Upload, name: str) -> None:
         """Make an upload the writer of an asset in place of an older one."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from shared.errors import ConflictError, DiskFullError, InvalidInputError
 from shared.media.probe import MediaInfo
 
 _READ_BYTES = digest.CHUNK_BYTES
+_VECTORS = 64
+"""Pieces handed to the system at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,20 +144,29 @@ class AssetStore:
             DiskFullError: the disk has no room; none of them counts.
         """
         pieces = {index: [data] for index, data in chunks.items()}
-        await self.keep(manifest.asset_id, manifest.digests, pieces)
+        await self.write(manifest.asset_id, manifest.digests, pieces)
+        await self.hold(manifest.asset_id, manifest.digests, pieces)
 
-    async def keep(
+    async def write(
         self, asset_id: str, digests: Sequence[bytes], chunks: Mapping[int, Sequence[bytes | bytearray]]
     ) -> None:
-        """The same for chunks in pieces, of an asset or an upload without an id; their digests are known.
+        """Verify and write chunks in pieces, of an asset or an upload without an id; they count once they are held.
 
         Raises:
-            InvalidInputError: a chunk has another digest than was announced; none of them counts.
-            DiskFullError: the disk has no room; none of them counts.
+            InvalidInputError: a chunk has another digest than was announced.
+            DiskFullError: the disk has no room.
         """
-        wanted = {index: digests[index] for index in chunks}
-        await asyncio.to_thread(_write, self.path(asset_id), wanted, chunks)
-        await self._catalog.hold(asset_id, wanted)
+        await asyncio.to_thread(_write, self.path(asset_id), digests, chunks)
+
+    async def hold(self, asset_id: str, digests: Sequence[bytes], chunks: Iterable[int]) -> None:
+        """Sync chunks that were written, and write them down.
+
+        Raises:
+            DiskFullError: the disk has no room; none of them counts.
+            NotFoundError: the asset was deleted meanwhile.
+        """
+        await asyncio.to_thread(_sync, self.path(asset_id))
+        await self._catalog.hold(asset_id, {index: digests[index] for index in chunks})
 
     async def complete(self, asset_id: str, kind: AssetKind, media: MediaInfo) -> Asset:
         """Make an asset ready whose chunks are all there."""
@@ -232,30 +243,41 @@ def _rename(source: Path, target: Path) -> None:
         sync_directory(target.parent)
 
 
-def _write(path: Path, digests: Mapping[int, bytes], chunks: Mapping[int, Sequence[bytes | bytearray]]) -> None:
-    for index, pieces in chunks.items():
-        if digest.pieces_digest(pieces) != digests[index]:
-            message = f"chunk {index} is not what the manifest says; it was damaged on the way or the file has changed"
-            raise InvalidInputError(message, field="piece.data")
+def _write(path: Path, digests: Sequence[bytes], chunks: Mapping[int, Sequence[bytes | bytearray]]) -> None:
     with disk_errors(path):
         handle = os.open(path, os.O_RDWR)
         try:
             for index, pieces in chunks.items():
-                offset = index * digest.CHUNK_BYTES
-                for piece in pieces:
-                    _write_at(handle, piece, offset)
-                    offset += len(piece)
-            os.fdatasync(handle)
+                # One after the other: what was just hashed is still in the processor's cache.
+                if digest.pieces_digest(pieces) != digests[index]:
+                    message = (
+                        f"chunk {index} is not what the manifest says; "
+                        "it was damaged on the way or the file has changed"
+                    )
+                    raise InvalidInputError(message, field="piece.data")
+                _write_at(handle, pieces, index * digest.CHUNK_BYTES)
         finally:
             os.close(handle)
 
 
-def _write_at(handle: int, data: bytes | bytearray, offset: int) -> None:
-    rest = memoryview(data)
+def _write_at(handle: int, pieces: Sequence[bytes | bytearray], offset: int) -> None:
+    rest = [memoryview(piece) for piece in pieces]
     while rest:
-        written = os.pwrite(handle, rest, offset)
+        written = os.pwritev(handle, rest[:_VECTORS], offset)
         offset += written
-        rest = rest[written:]
+        while rest and written >= len(rest[0]):
+            written -= len(rest.pop(0))
+        if rest:
+            rest[0] = rest[0][written:]
+
+
+def _sync(path: Path) -> None:
+    with disk_errors(path):
+        handle = os.open(path, os.O_RDWR)
+        try:
+            os.fdatasync(handle)
+        finally:
+            os.close(handle)
 
 
 def _manifest(path: Path, display_name: str) -> Manifest:

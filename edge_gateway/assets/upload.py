@@ -1,12 +1,14 @@
 """One running upload: pieces come in, chunks become safe, answers go out.
 
-Two tasks with a bounded queue between them: one puts pieces together to chunks, the other hands all chunks that wait to
-the store at once, so that a fast client is synced in large batches and a slow one chunk by chunk.
+Three tasks with bounded queues between them: one puts pieces together to chunks, one verifies and writes them, one
+syncs all that was written meanwhile and writes it down, so that a fast client is synced in large batches while more
+is written, and a slow one chunk by chunk. When a stream breaks, the chunks that are whole by then go the same way.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from edge_gateway.assets.asset import (
     AssetLimits,
@@ -22,6 +24,8 @@ from edge_gateway.assets.ledger import Ledger
 from edge_gateway.assets.store import AssetStore
 from edge_gateway.failures import one_error
 from shared.errors import ConflictError, DeadlineError, InvalidInputError, LimitExceededError
+
+_T = TypeVar("_T")
 
 _OPEN_CHUNKS = 4
 """Chunks whose pieces may be interleaved."""
@@ -122,14 +126,20 @@ class Upload:
         self._on_named = on_named
         self._assembly = _Assembly(ledger=ledger, taken=set(held), piece_bytes=limits.piece_bytes)
         self._safe = sum(ledger.manifest.length(chunk) for chunk in held)
-        slots = max(1, limits.buffer_bytes // ledger.manifest.chunk_bytes - _OPEN_CHUNKS)
+        # As many as wait are being written meanwhile.
+        slots = max(1, (limits.buffer_bytes // ledger.manifest.chunk_bytes - _OPEN_CHUNKS) // 2)
         self._waiting: asyncio.Queue[tuple[int, list[bytes | bytearray]] | Manifest | None] = asyncio.Queue(slots)
+        self._written: asyncio.Queue[int | Manifest | None] = asyncio.Queue(slots)
+        self._naming = asyncio.Lock()
         self._unsaid: set[int] = set()
         self._unsaid_held: set[int] = set()
         self._unsaid_name = ""
         self._is_named = ledger.is_complete
         self._news = asyncio.Event()
         self._evicted = False
+        self._ending = False
+        self._taking: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
 
     @property
     def is_complete(self) -> bool:
@@ -140,6 +150,11 @@ class Upload:
         """End this upload; another writer of the same asset has come."""
         self._evicted = True
         self._news.set()
+        self._stop_taking()
+
+    async def ended(self) -> None:
+        """Wait until what had come of an upload that ends is safe."""
+        await self._ended.wait()
 
     def fits(self, manifest: Manifest) -> bool:
         """Whether this may be an upload of that file."""
@@ -155,7 +170,7 @@ class Upload:
             DiskFullError: the disk has no room.
         """
         work = asyncio.create_task(self._work(messages))
-        work.add_done_callback(lambda _: self._news.set())
+        work.add_done_callback(lambda _: self._end())
         try:
             while True:
                 await self._news.wait()
@@ -168,10 +183,19 @@ class Upload:
                     break
             await work
         finally:
-            work.cancel()
+            self._stop_taking()  # what has come is kept, though the client be gone
             await asyncio.wait({work})
             if not work.cancelled():
                 work.exception()
+
+    def _stop_taking(self) -> None:
+        self._ending = True
+        if self._taking is not None:
+            self._taking.cancel()
+
+    def _end(self) -> None:
+        self._news.set()
+        self._ended.set()
 
     def _answers(self) -> list[Held | Persisted]:
         answers: list[Held | Persisted] = []
@@ -187,8 +211,13 @@ class Upload:
     async def _work(self, messages: AsyncIterator[UploadMessage]) -> None:
         with one_error():
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._take(messages))
-                tasks.create_task(self._keep())
+                tasks.create_task(self._write())
+                tasks.create_task(self._sync())
+                self._taking = tasks.create_task(self._take(messages))
+                if self._ending:
+                    self._taking.cancel()
+                await asyncio.wait({self._taking})
+                await self._waiting.put(None)
 
     async def _take(self, messages: AsyncIterator[UploadMessage]) -> None:
         everything = self._ledger.manifest.count
@@ -204,7 +233,6 @@ class Upload:
             if chunk is not None:
                 await self._waiting.put((message.chunk, chunk))
                 pace.waited()
-        await self._waiting.put(None)
 
     async def _announce(self, message: Digests) -> None:
         was_complete = self._ledger.is_complete
@@ -215,31 +243,48 @@ class Upload:
         if self._ledger.is_complete and not was_complete:
             await self._waiting.put(self._ledger.whole())
 
-    async def _keep(self) -> None:
-        entry = await self._waiting.get()
-        while entry is not None:
-            batch: dict[int, list[bytes | bytearray]] = {}
-            while isinstance(entry, tuple):
-                batch[entry[0]] = entry[1]
-                if self._waiting.empty():
-                    break
-                entry = self._waiting.get_nowait()
-            if batch:
-                await self._store.keep(self.name, self._ledger.digests, batch)
-                self._safe += sum(map(self._ledger.manifest.length, batch))
-                self._unsaid.update(batch)
+    async def _write(self) -> None:
+        is_over = False
+        while not is_over:
+            entries = await _all(self._waiting)
+            is_over = entries[-1] is None
+            chunks = dict(entry for entry in entries if isinstance(entry, tuple))
+            if chunks:
+                async with self._naming:
+                    await self._store.write(self.name, self._ledger.digests, chunks)
+            for entry in entries:
+                await self._written.put(entry[0] if isinstance(entry, tuple) else entry)
+
+    async def _sync(self) -> None:
+        is_over = False
+        while not is_over:
+            entries = await _all(self._written)
+            is_over = entries[-1] is None
+            chunks = [entry for entry in entries if isinstance(entry, int)]
+            if chunks:
+                await self._store.hold(self.name, self._ledger.digests, chunks)
+                self._safe += sum(map(self._ledger.manifest.length, chunks))
+                self._unsaid.update(chunks)
                 self._news.set()
-            if isinstance(entry, Manifest):
-                await self._be_named(entry)
-            if entry is not None:
-                entry = await self._waiting.get()
+            for entry in entries:
+                if isinstance(entry, Manifest):
+                    await self._be_named(entry)
 
     async def _be_named(self, manifest: Manifest) -> None:
-        await self._store.name(self.name, manifest)
-        self.name = self._unsaid_name = manifest.asset_id
+        async with self._naming:  # nothing is written while the file moves
+            await self._store.name(self.name, manifest)
+            self.name = self._unsaid_name = manifest.asset_id
         self._is_named = True
         self._on_named(self.name)
         self._news.set()
+
+
+async def _all(queue: asyncio.Queue[_T]) -> list[_T]:
+    """All that waits in a queue, once something does."""
+    entries = [await queue.get()]
+    while not queue.empty():
+        entries.append(queue.get_nowait())
+    return entries
 
 
 class _Pace:

@@ -24,9 +24,12 @@ from shared.sdk.source import Source, chunk_order
 PIECE_BYTES: Final = 256 << 10
 """Bytes of one message: gRPC delivers only whole ones, so larger pieces would show no progress on a thin link."""
 
-WINDOW_CHUNKS: Final = 8
-"""Chunks on their way that the edge has not yet called safe. It bounds what a cut costs; 4 MiB would slow a link of
-100 Mbit/s and 200 ms, this fills one of 300 Mbit/s."""
+PIECE_S: Final = 0.02
+"""Pieces grow to what the link moves in this time, up to a chunk: on a fast one each costs more than its bytes."""
+
+WINDOW_CHUNKS: Final = 16
+"""Chunks on their way that the edge has not yet called safe; the edge keeps what has come of them after a cut. 4 MiB
+would slow a link of 100 Mbit/s and 200 ms, and of 8 the edge has too few to sync while others come."""
 
 HASH_AHEAD_S: Final = 0.1
 """Time to hash before the first message."""
@@ -197,12 +200,13 @@ class Upload:
     async def _send_chunk(self, call: Any, index: int) -> bool:
         """Send one chunk, as far as the edge does not have it; False when the stream is over."""
         self._flying.add(index)
-        for piece in _pieces(index, await self._source.chunk(index), self._throttle.piece(PIECE_BYTES)):
-            await self._throttle.take(len(piece.data))
+        size = max(PIECE_BYTES, min(CHUNK_BYTES, int(self._meter.rate * PIECE_S)))
+        for request in _pieces(index, await self._source.chunk(index), self._throttle.piece(size)):
+            await self._throttle.take(len(request.piece.data))
             await self._unpaused()
             if index in self._held:
                 return True
-            if not await send(call, asset_pb2.UploadRequest(piece=piece)):
+            if not await send(call, request):
                 return False
             self._moved = self._clock()
         self._sent.add(index)
@@ -279,9 +283,12 @@ class Upload:
         )
 
 
-def _pieces(index: int, chunk: bytes, size: int) -> Iterator[asset_pb2.ChunkPiece]:
+def _pieces(index: int, chunk: bytes, size: int) -> Iterator[asset_pb2.UploadRequest]:
     for offset in range(0, len(chunk), size):
-        yield asset_pb2.ChunkPiece(chunk_index=index, offset_bytes=offset, data=chunk[offset : offset + size])
+        request = asset_pb2.UploadRequest()
+        piece = request.piece  # filled in place: to put it in later would copy it
+        piece.chunk_index, piece.offset_bytes, piece.data = index, offset, chunk[offset : offset + size]
+        yield request
 
 
 def _runs(indices: Iterable[int]) -> Iterator[tuple[int, int]]:

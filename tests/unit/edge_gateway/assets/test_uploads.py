@@ -309,11 +309,11 @@ async def test_an_upload_goes_on_after_the_disk_was_full(tmp_path: Path, catalog
     class Filling(AssetStore):
         room = 2
 
-        async def keep(self, asset_id: str, digests: Sequence[bytes], chunks: Mapping[int, Any]) -> None:
+        async def write(self, asset_id: str, digests: Sequence[bytes], chunks: Mapping[int, Any]) -> None:
             if len(chunks) > self.room:
                 raise DiskFullError("no room", limit="disk")
             self.room -= len(chunks)
-            await super().keep(asset_id, digests, chunks)
+            await super().write(asset_id, digests, chunks)
 
     store = Filling(tmp_path / "assets", catalog)
     assets = AssetService(store, catalog, prober, LIMITS)
@@ -325,6 +325,69 @@ async def test_an_upload_goes_on_after_the_disk_was_full(tmp_path: Path, catalog
     assert answers[0] == Started(asset_id=manifest_of(DATA).asset_id, held=held)
     assert isinstance(answers[-1], Completed)
     assert store.path(answers[-1].asset.asset_id).read_bytes() == DATA
+
+
+class Slow(AssetStore):
+    """A store that writes nothing until it may."""
+
+    def __init__(self, root: Path, catalog: Catalog) -> None:
+        super().__init__(root, catalog)
+        self.writes = asyncio.Event()
+        self.may_write = asyncio.Event()
+
+    async def write(self, asset_id: str, digests: Sequence[bytes], chunks: Mapping[int, Any]) -> None:
+        self.writes.set()
+        await self.may_write.wait()
+        await super().write(asset_id, digests, chunks)
+
+
+async def cut_upload(assets: AssetService, all_came: asyncio.Event) -> None:
+    """Send whole chunks 0 and 1 and a part of 2, then wait for a cut."""
+
+    async def messages() -> AsyncIterator[Piece]:
+        for piece in pieces_of(DATA, [0, 1]):
+            yield piece
+        yield Piece(chunk=2, offset=0, data=DATA[2 * CHUNK_BYTES : 2 * CHUNK_BYTES + 9])
+        all_came.set()
+        await asyncio.Event().wait()
+
+    async for _ in assets.upload(manifest_of(DATA), messages()):
+        pass
+
+
+async def test_what_had_come_is_kept_when_the_stream_breaks_before_it_was_written(
+    tmp_path: Path, catalog: Catalog, prober: Prober
+) -> None:
+    store = Slow(tmp_path / "assets", catalog)
+    assets = AssetService(store, catalog, prober, LIMITS)
+    all_came = asyncio.Event()
+    client = asyncio.create_task(cut_upload(assets, all_came))
+    await all_came.wait()
+    await store.writes.wait()
+    client.cancel()
+    store.may_write.set()
+    await asyncio.wait({client})
+    assert client.cancelled()
+    assert await catalog.held(manifest_of(DATA).asset_id) == {0, 1}
+
+
+async def test_a_newer_writer_is_told_what_had_come_by_the_older(
+    tmp_path: Path, catalog: Catalog, prober: Prober
+) -> None:
+    store = Slow(tmp_path / "assets", catalog)
+    assets = AssetService(store, catalog, prober, LIMITS)
+    all_came = asyncio.Event()
+    older = asyncio.create_task(cut_upload(assets, all_came))
+    await all_came.wait()
+    await store.writes.wait()
+    newer = asyncio.create_task(upload(assets, DATA, pieces_of(DATA, [2])))
+    store.may_write.set()
+    answers = await newer
+    assert isinstance(answers[0], Started)
+    assert [(run.first, run.count) for run in answers[0].held] == [(0, 2)]
+    assert isinstance(answers[-1], Completed)
+    with pytest.raises(ConflictError):
+        await older
 
 
 def test_only_the_errors_of_a_full_disk_are_called_so(tmp_path: Path) -> None:
