@@ -157,6 +157,7 @@ class FakeEdge(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServi
         self.jobs: dict[str, job_pb2.Job] = {}
         self.events: dict[str, list[job_pb2.Event]] = {}
         self.received_bytes = 0
+        self.received_of: dict[str, int] = {}
         self.first_chunks: list[int] = []
         self.first_messages: list[str] = []
         self.address = ""
@@ -205,7 +206,7 @@ class FakeEdge(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServi
             if request.HasField("manifest"):
                 fresh = _Stored(request.manifest)
                 self.first_messages.append("open" if request.manifest.head_digest else "whole")
-                stored = self.stored.setdefault(fresh.id, fresh)
+                stored = self._begin(fresh)
                 held = stored.held(*fresh.digests)
                 yield asset_pb2.UploadResponse(start=asset_pb2.UploadStart(asset_id=stored.id, held=held))
             elif stored is not None and request.HasField("digests"):
@@ -213,6 +214,8 @@ class FakeEdge(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServi
             elif stored is not None:
                 received += len(request.piece.data)
                 self.received_bytes += len(request.piece.data)
+                name = stored.manifest.display_name
+                self.received_of[name] = self.received_of.get(name, 0) + len(request.piece.data)
                 if cut is not None and received > cut:
                     await context.abort(grpc.StatusCode.UNAVAILABLE, "the link was cut")
                 if self._add(stored, request.piece, partial):
@@ -226,6 +229,17 @@ class FakeEdge(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServi
                     raise self.refuse_upload
                 yield asset_pb2.UploadResponse(complete=asset_pb2.UploadComplete(asset=stored.describe()))
                 return
+
+    def _begin(self, fresh: _Stored) -> _Stored:
+        """What is there of a file; as at a real edge also of one that began before all its digests were known."""
+        manifest = fresh.manifest
+        ends = fresh.digests[0], fresh.digests[fresh.count - 1]
+        unnamed = upload_id(manifest.size_bytes, *ends, manifest.chunk_bytes)
+        older = self.stored.get(unnamed)
+        if fresh.id not in self.stored and older is not None and older.digests.items() <= fresh.digests.items():
+            older.digests |= fresh.digests
+            self.stored[fresh.id] = self.stored.pop(unnamed)
+        return self.stored.setdefault(fresh.id, fresh)
 
     def _announce(self, stored: _Stored, message: asset_pb2.ChunkDigests) -> asset_pb2.UploadHeld:
         before = stored.id

@@ -201,15 +201,17 @@ class Upload:
         """Send one chunk, as far as the edge does not have it; False when the stream is over."""
         self._flying.add(index)
         size = max(PIECE_BYTES, min(CHUNK_BYTES, int(self._meter.rate * PIECE_S)))
-        for request in _pieces(index, await self._source.chunk(index), self._throttle.piece(size)):
+        chunk = await self._source.chunk(index)
+        for request in _pieces(index, chunk, self._throttle.piece(size)):
             await self._throttle.take(len(request.piece.data))
             await self._unpaused()
             if index in self._held:
                 return True
+            if request.piece.offset_bytes + len(request.piece.data) == len(chunk):
+                self._sent.add(index)  # before it goes: it may arrive although we hear of a cut
             if not await send(call, request):
                 return False
             self._moved = self._clock()
-        self._sent.add(index)
         return True
 
     async def _unpaused(self) -> None:
