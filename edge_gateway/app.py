@@ -36,6 +36,7 @@ from edge_gateway.rpc.assets import AssetServicer
 from edge_gateway.rpc.jobs import JobServicer
 from edge_gateway.rpc.network import NetworkServicer
 from edge_gateway.settings import EdgeSettings
+from edge_gateway.web.http import HeadLimits
 from edge_gateway.web.server import serve_web
 from edge_gateway.web.status import StatusPage
 from edge_gateway.web.tus import TusFiles
@@ -119,7 +120,8 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
         site = Starlette(routes=[*page.routes(), *TusFiles(core.streams).routes()])
         await stack.enter_async_context(_background(core, metrics, settings.node_poll_s))
         metrics_at = stack.enter_context(serve_metrics(registry, scraped))
-        web_at = await stack.enter_async_context(serve_web(site, web, grace_s=settings.grace_seconds))
+        head = HeadLimits(bytes=settings.web_head_bytes, seconds=settings.web_head_s)
+        web_at = await stack.enter_async_context(serve_web(site, web, grace_s=settings.grace_seconds, head=head))
         rpc_at = await stack.enter_async_context(rpc.serving())
         stack.callback(core.journal.close)
         stack.callback(core.streams.close)
@@ -165,8 +167,14 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         on_asset=leases.renew,
         count_up=metrics.client_up,
         reserve_bytes=settings.disk_reserve_bytes,
+        clock=lambda: leases.now_us,
     )
-    journal = Journal(repository)
+
+    def ended(change: Change) -> None:
+        metrics.ended(change)
+        shelf.wake()
+
+    journal = Journal(repository, on_end=ended)
     pipeline = Pipeline(
         assets=assets,
         faces=faces,
@@ -178,13 +186,7 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         on_report=metrics.reported,
     )
 
-    def ended(change: Change) -> None:
-        metrics.ended(change)
-        shelf.wake()
-
-    dispatcher = Dispatcher(
-        repository, journal, pipeline.run, folders["jobs"], at_once=settings.jobs_at_once, on_end=ended
-    )
+    dispatcher = Dispatcher(repository, journal, pipeline.run, folders["jobs"], at_once=settings.jobs_at_once)
     jobs = JobService(
         repository,
         journal,
@@ -250,6 +252,7 @@ def _asset_limits(settings: EdgeSettings) -> AssetLimits:
         manifest_chunks=settings.manifest_chunks,
         piece_bytes=settings.piece_bytes,
         buffer_bytes=settings.upload_buffer_bytes,
+        total_bytes=settings.uploads_buffer_bytes,
         idle_s=settings.upload_idle_s,
         progress_bytes=settings.upload_progress_bytes,
         progress_s=settings.upload_progress_s,
@@ -265,6 +268,8 @@ def _stream_limits(settings: EdgeSettings) -> StreamLimits:
         parts=settings.tus_parts,
         idle_s=settings.upload_idle_s,
         expire_s=settings.tus_expire_s,
+        progress_bytes=settings.upload_progress_bytes,
+        progress_s=settings.upload_progress_s,
     )
 
 

@@ -99,6 +99,11 @@ _VERSIONS = (
         PRIMARY KEY (upload_id, chunk_index)
     ) STRICT, WITHOUT ROWID;
     """,
+    # Touched by the clock of running_time from here on.
+    """
+    ALTER TABLE streams ADD COLUMN counted_bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE streams SET touched_us = (SELECT us FROM running_time), counted_bytes = offset_bytes;
+    """,
 )
 
 

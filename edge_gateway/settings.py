@@ -38,6 +38,7 @@ class EdgeSettings(ServiceSettings):
     manifest_chunks: int = Field(default=16384, ge=1, description="chunks in a manifest")
     piece_bytes: int = Field(default=1 << 20, ge=1, le=1 << 20, description="bytes in one message of an upload")
     upload_buffer_bytes: int = Field(default=16 << 20, ge=8 << 20, description="bytes of one upload held in memory")
+    uploads_buffer_bytes: int = Field(default=256 << 20, ge=8 << 20, description="bytes of all of them in memory")
     upload_idle_s: float = Field(default=120.0, gt=0, description="time that an upload may be silent")
     upload_progress_s: float = Field(default=300.0, gt=0, description="time within which one comes further at least")
     upload_progress_bytes: int = Field(default=64 << 10, ge=1, description="by how much it does")
@@ -45,6 +46,8 @@ class EdgeSettings(ServiceSettings):
     asset_lease_s: float = Field(
         default=604_800.0, ge=0, description="time after its last use for which a file stays, even if room is needed"
     )
+    web_head_bytes: int = Field(default=64 << 10, ge=4 << 10, description="bytes in the head of a request")
+    web_head_s: float = Field(default=30.0, gt=0, description="time within which the head of a request comes")
     tus_uploads: int = Field(default=256, ge=1, description="uploads by tus that may be unfinished at once")
     tus_expire_s: float = Field(default=86_400.0, gt=0, description="time after which one that nothing came for goes")
     tus_metadata_bytes: int = Field(default=4096, ge=0, le=32 << 10, description="metadata of an upload by tus")

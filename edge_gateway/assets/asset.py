@@ -1,10 +1,11 @@
 """What an asset is, and the words of an upload."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from edge_gateway.assets.pace import Pace
 from shared import digest
 from shared.errors import InvalidInputError, InvalidMediaError, LimitExceededError
 from shared.media.probe import MediaInfo
@@ -156,6 +157,12 @@ class AssetLimits:
     progress_bytes: int = 64 << 10
     """Bytes that a client sends at least within ``progress_s``."""
     progress_s: float = 300.0
+    total_bytes: int = 256 << 20
+    """Bytes of all uploads that may wait for the disk."""
+
+    def pace(self, clock: Callable[[], float]) -> Pace:
+        """How long a client is waited for."""
+        return Pace(idle_s=self.idle_s, progress_s=self.progress_s, progress_bytes=self.progress_bytes, clock=clock)
 
 
 def check_asset_id(asset_id: str, field: str = "asset_id") -> str:

@@ -28,6 +28,7 @@ from edge_gateway.assets.asset import (
 from edge_gateway.assets.catalog import Catalog
 from edge_gateway.assets.leases import Leases
 from edge_gateway.assets.ledger import Ledger
+from edge_gateway.assets.room import Room
 from edge_gateway.assets.store import AssetStore, Begun
 from edge_gateway.assets.upload import Upload
 from edge_gateway.paging import page_size, read_token, write_token
@@ -97,6 +98,7 @@ class AssetService:
         self._piece_bytes = piece_bytes
         self._leases = leases
         self._writers: dict[str, Upload] = {}
+        self._room = Room(limits.total_bytes)
 
     async def upload(
         self, manifest: Manifest, messages: AsyncIterator[UploadMessage]
@@ -122,7 +124,13 @@ class AssetService:
         asset = begun.asset
         if not (asset.ready and ledger.is_complete):
             upload = Upload(
-                self._store, name, ledger, begun.held, self.limits, on_named=lambda named: self._write(upload, named)
+                self._store,
+                name,
+                ledger,
+                begun.held,
+                self.limits,
+                room=self._room,
+                on_named=lambda named: self._write(upload, named),
             )
             if not manifest.is_open or name == manifest.asset_id:
                 self._write(upload, name)

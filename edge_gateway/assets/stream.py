@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge_gateway.assets.pace import Pace
 from shared import digest
 from shared.errors import InvalidInputError, InvalidMediaError, LimitExceededError, VisemeError
 
@@ -26,6 +27,13 @@ class StreamLimits:
     """Seconds for which a client may say nothing in a request."""
     expire_s: float
     """Seconds after which an upload that nothing came for is forgotten."""
+    progress_bytes: int = 64 << 10
+    """Bytes that a client sends at least within ``progress_s`` of a request, and within ``expire_s``."""
+    progress_s: float = 300.0
+
+    def pace(self, clock: Callable[[], float]) -> Pace:
+        """How long a client is waited for in a request."""
+        return Pace(idle_s=self.idle_s, progress_s=self.progress_s, progress_bytes=self.progress_bytes, clock=clock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +67,7 @@ class Stream:
     error: VisemeError | None
     """Why it will never become an asset."""
     touched_us: int
+    """When it last came further by what counts, on the clock of the uploads."""
 
     @property
     def is_whole(self) -> bool:
@@ -109,7 +118,7 @@ class ChunkHasher:
 
 
 Clock = Callable[[], int]
-"""Microseconds since 1970."""
+"""Microseconds since some moment."""
 
 
 def check_size(size_bytes: int, limits: StreamLimits, name: str = "") -> None:

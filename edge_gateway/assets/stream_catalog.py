@@ -72,19 +72,27 @@ class StreamCatalog:
         """Every upload that is known."""
         return await self._database.run(lambda c: {row[0] for row in c.execute("SELECT upload_id FROM streams")})
 
-    async def advance(self, upload_id: str, offset: int, chunks: Mapping[int, bytes], now_us: int) -> None:
+    async def advance(
+        self, upload_id: str, offset: int, chunks: Mapping[int, bytes], now_us: int, *, progress_bytes: int
+    ) -> None:
         """Write down that everything before ``offset`` is on disk.
+
+        The upload is touched by that only once it came further by ``progress_bytes``, or is whole: who sends a byte now
+        and then does not keep it for ever.
 
         Raises:
             NotFoundError: the upload was deleted meanwhile.
         """
 
         def work(connection: sqlite3.Connection) -> None:
-            moved = connection.execute(
-                "UPDATE streams SET offset_bytes = ?, touched_us = ? WHERE upload_id = ?", (offset, now_us, upload_id)
-            )
+            moved = connection.execute("UPDATE streams SET offset_bytes = ? WHERE upload_id = ?", (offset, upload_id))
             if not moved.rowcount:
                 raise NotFoundError("the upload was deleted while it ran", field="upload_id")
+            connection.execute(
+                "UPDATE streams SET touched_us = ?, counted_bytes = offset_bytes"
+                " WHERE upload_id = ? AND (offset_bytes - counted_bytes >= ? OR offset_bytes = size_bytes)",
+                (now_us, upload_id, progress_bytes),
+            )
             rows = [(upload_id, index, one) for index, one in chunks.items()]
             connection.executemany("INSERT OR REPLACE INTO stream_chunks VALUES (?, ?, ?)", rows)
 

@@ -26,10 +26,9 @@ _SETTLE_S = 2.0
 """Seconds that a question for the offset may wait for bytes on their way to the disk."""
 
 
-def steady_clock() -> Clock:
-    """The time of day, as if nobody set the machine's clock from here on."""
-    began_ns = time.time_ns() - time.monotonic_ns()
-    return lambda: (began_ns + time.monotonic_ns()) // 1000
+def time_of_day() -> int:
+    """Microseconds since 1970, as the machine's clock says now."""
+    return time.time_ns() // 1000
 
 
 class StreamUploads:
@@ -45,7 +44,8 @@ class StreamUploads:
         on_asset: Told the id of every asset that an upload became.
         count_up: Told the bytes of every piece that came in.
         reserve_bytes: Room on the disk that uploads leave free.
-        clock: The time.
+        clock: The time that counts: one that nobody sets, that goes on over restarts.
+        wall: The time of day, for people.
     """
 
     def __init__(
@@ -60,7 +60,8 @@ class StreamUploads:
         on_asset: Callable[[str], Awaitable[None]] | None = None,
         count_up: Callable[[int], None] = lambda _: None,
         reserve_bytes: int = 0,
-        clock: Clock | None = None,
+        clock: Clock,
+        wall: Clock = time_of_day,
     ) -> None:
         self.limits = limits
         self._root = root
@@ -71,7 +72,8 @@ class StreamUploads:
         self._on_asset = on_asset
         self._count_up = count_up
         self._reserve_bytes = reserve_bytes
-        self._clock = clock or steady_clock()
+        self._clock = clock
+        self._wall = wall
         self._writers: dict[str, StreamWriter] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -180,7 +182,7 @@ class StreamUploads:
 
     def expires_us(self, stream: Stream) -> int:
         """When an upload is forgotten if nothing comes for it, in microseconds since 1970."""
-        return stream.touched_us + round(self.limits.expire_s * 1e6)
+        return self._wall() + stream.touched_us + round(self.limits.expire_s * 1e6) - self._clock()
 
     def close(self) -> None:
         """End every writer and keep what came; for when the edge ends."""
@@ -236,7 +238,7 @@ class StreamUploads:
         writer = StreamWriter(
             self._uploads,
             self._root / upload_id,
-            idle_s=self.limits.idle_s,
+            limits=self.limits,
             count_up=count_up,
             clock=self._clock,
         )
@@ -301,7 +303,7 @@ class StreamUploads:
         except InvalidInputError as error:
             await self._refuse(stream, error)
             raise
-        asset = await self._store.take(path, manifest, AssetKind(media.kind.value), media, self._clock())
+        asset = await self._store.take(path, manifest, AssetKind(media.kind.value), media, self._wall())
         _LOG.info("asset ready", asset_id=asset.asset_id, kind=media.kind.value, size_bytes=asset.size_bytes)
         return asset
 

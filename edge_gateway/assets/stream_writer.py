@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 
-from edge_gateway.assets.stream import Checksum, ChunkHasher, Clock, Stream
+from edge_gateway.assets.stream import Checksum, ChunkHasher, Clock, Stream, StreamLimits
 from edge_gateway.assets.stream_catalog import StreamCatalog
 from edge_gateway.disk import disk_errors, sync_directory
 from edge_gateway.failures import one_error
@@ -50,8 +50,9 @@ class _Intake:
         self._room = asyncio.Event()
         self._room.set()
 
-    async def put(self, data: bytes) -> None:
-        """Add bytes; waits while the buffer is full."""
+    async def put(self, data: bytes) -> bool:
+        """Add bytes; waits while the buffer is full, and gives whether it had to."""
+        is_full = not self._room.is_set()
         await self._room.wait()
         self._pieces.append(data)
         self._size += len(data)
@@ -62,6 +63,7 @@ class _Intake:
             self._full.set()
         if self._size >= _BUFFER_BYTES:
             self._room.clear()
+        return is_full
 
     def end(self, *, drop: bool = False) -> None:
         """Nothing more comes; what waits is kept, unless it is to be dropped."""
@@ -101,19 +103,25 @@ class StreamWriter:
     Args:
         catalog: Where it is written down how far the upload is.
         path: The upload's file.
-        idle_s: Seconds for which the client may say nothing.
+        limits: How slow the client may be.
         count_up: Told the bytes that came.
         clock: The time.
     """
 
     def __init__(
-        self, catalog: StreamCatalog, path: Path, *, idle_s: float, count_up: Callable[[int], None], clock: Clock
+        self,
+        catalog: StreamCatalog,
+        path: Path,
+        *,
+        limits: StreamLimits,
+        count_up: Callable[[int], None],
+        clock: Clock,
     ) -> None:
         self.ended = asyncio.Event()
         """Set when this writer touches nothing any longer; see :meth:`end`."""
         self._catalog = catalog
         self._path = path
-        self._idle_s = idle_s
+        self._limits = limits
         self._count_up = count_up
         self._clock = clock
         self._intake = _Intake()
@@ -177,12 +185,9 @@ class StreamWriter:
             raise _evicted()
 
     async def _receive(self, body: AsyncIterator[bytes], room: int) -> None:
+        pace = self._limits.pace(asyncio.get_running_loop().time)
         try:
-            while True:
-                async with asyncio.timeout(self._idle_s):
-                    data = await anext(body, None)
-                if data is None:
-                    break
+            while (data := await pace.wait(anext(body, None))) is not None:
                 self._count_up(len(data))
                 room -= len(data)
                 if room < 0:
@@ -191,12 +196,11 @@ class StreamWriter:
                     break
                 if data:
                     self._came += len(data)
-                    await self._intake.put(data)
-        except ConnectionError as error:
+                    if await self._intake.put(data):
+                        pace.waited()
+                    pace.got(len(data))
+        except (ConnectionError, DeadlineError) as error:
             self._fault = error
-        except TimeoutError:
-            message = f"nothing was sent for {self._idle_s:g} s; ask for the offset and go on there"
-            self._fault = DeadlineError(message, limit="upload_idle_s")
         self._intake.end()
 
     async def _keep(self, stream: Stream, hasher: ChunkHasher, checksum: Checksum | None) -> None:
@@ -224,7 +228,9 @@ class StreamWriter:
 
     async def _advance(self, stream: Stream, offset: int, chunks: dict[int, bytes], hasher: ChunkHasher) -> None:
         last = hasher.last() if offset == stream.size_bytes else {}
-        await self._catalog.advance(stream.upload_id, offset, chunks | last, self._clock())
+        await self._catalog.advance(
+            stream.upload_id, offset, chunks | last, self._clock(), progress_bytes=self._limits.progress_bytes
+        )
 
 
 def _evicted() -> ConflictError:

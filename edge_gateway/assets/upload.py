@@ -21,9 +21,10 @@ from edge_gateway.assets.asset import (
     ranges,
 )
 from edge_gateway.assets.ledger import Ledger
+from edge_gateway.assets.room import Room
 from edge_gateway.assets.store import AssetStore
 from edge_gateway.failures import one_error
-from shared.errors import ConflictError, DeadlineError, InvalidInputError, LimitExceededError
+from shared.errors import ConflictError, InvalidInputError, LimitExceededError
 
 _T = TypeVar("_T")
 
@@ -106,6 +107,7 @@ class Upload:
         ledger: The digests and what is safe.
         held: Chunks that are safe already.
         limits: What is refused.
+        room: The memory that it shares with others.
         on_named: Told the asset's id once all digests are known, if they were not from the start.
     """
 
@@ -117,12 +119,14 @@ class Upload:
         held: set[int],
         limits: AssetLimits,
         *,
+        room: Room,
         on_named: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.name = name
         self._store = store
         self._ledger = ledger
         self._limits = limits
+        self._room = room
         self._on_named = on_named
         self._assembly = _Assembly(ledger=ledger, taken=set(held), piece_bytes=limits.piece_bytes)
         self._safe = sum(ledger.manifest.length(chunk) for chunk in held)
@@ -131,6 +135,8 @@ class Upload:
         self._waiting: asyncio.Queue[tuple[int, list[bytes | bytearray]] | Manifest | None] = asyncio.Queue(slots)
         self._written: asyncio.Queue[int | Manifest | None] = asyncio.Queue(slots)
         self._naming = asyncio.Lock()
+        self._waiting_bytes = 0
+        self._counted_bytes = 0
         self._unsaid: set[int] = set()
         self._unsaid_held: set[int] = set()
         self._unsaid_name = ""
@@ -187,6 +193,7 @@ class Upload:
             await asyncio.wait({work})
             if not work.cancelled():
                 work.exception()
+            self._room.change(-self._counted_bytes)
 
     def _stop_taking(self) -> None:
         self._ending = True
@@ -221,18 +228,32 @@ class Upload:
 
     async def _take(self, messages: AsyncIterator[UploadMessage]) -> None:
         everything = self._ledger.manifest.count
-        pace = _Pace(self._limits, asyncio.get_running_loop().time)
+        pace = self._limits.pace(asyncio.get_running_loop().time)
         while len(self._assembly.taken) < everything or not self._ledger.is_complete:
-            message = await pace.next(messages)
+            if self._room.is_full and not self._assembly.partial:
+                await self._room.free()
+                pace.waited()
+            message = await pace.wait(anext(messages, None))
             if message is None:
                 break
             if isinstance(message, Digests):
+                pace.got(sum(map(len, message.digests)))
                 await self._announce(message)
                 continue
+            pace.got(len(message.data))
             chunk = self._assembly.add(message)
+            if chunk is not None:
+                self._waiting_bytes += self._ledger.manifest.length(message.chunk)
+            self._count()
             if chunk is not None:
                 await self._waiting.put((message.chunk, chunk))
                 pace.waited()
+
+    def _count(self) -> None:
+        """Tell the others how much memory this upload takes."""
+        taken = self._waiting_bytes + sum(self._assembly.filled.values())
+        self._room.change(taken - self._counted_bytes)
+        self._counted_bytes = taken
 
     async def _announce(self, message: Digests) -> None:
         was_complete = self._ledger.is_complete
@@ -244,16 +265,21 @@ class Upload:
             await self._waiting.put(self._ledger.whole())
 
     async def _write(self) -> None:
-        is_over = False
-        while not is_over:
-            entries = await _all(self._waiting)
-            is_over = entries[-1] is None
-            chunks = dict(entry for entry in entries if isinstance(entry, tuple))
-            if chunks:
-                async with self._naming:
-                    await self._store.write(self.name, self._ledger.digests, chunks)
-            for entry in entries:
-                await self._written.put(entry[0] if isinstance(entry, tuple) else entry)
+        while not await self._write_all():
+            pass
+
+    async def _write_all(self) -> bool:
+        """Write what waits; gives whether it was the last. In a call of its own, lest an idle loop keep the bytes."""
+        entries = await _all(self._waiting)
+        chunks = dict(entry for entry in entries if isinstance(entry, tuple))
+        if chunks:
+            async with self._naming:
+                await self._store.write(self.name, self._ledger.digests, chunks)
+            self._waiting_bytes -= sum(map(self._ledger.manifest.length, chunks))
+            self._count()
+        for entry in entries:
+            await self._written.put(entry[0] if isinstance(entry, tuple) else entry)
+        return entries[-1] is None
 
     async def _sync(self) -> None:
         is_over = False
@@ -285,46 +311,3 @@ async def _all(queue: asyncio.Queue[_T]) -> list[_T]:
     while not queue.empty():
         entries.append(queue.get_nowait())
     return entries
-
-
-class _Pace:
-    """Waits for a client, but not for one that says nothing or hardly anything.
-
-    Time in which we do not read, as the disk is slow, is not the client's.
-    """
-
-    def __init__(self, limits: AssetLimits, clock: Callable[[], float]) -> None:
-        self._limits = limits
-        self._clock = clock
-        self._since = clock()
-        self._got = 0
-
-    def waited(self) -> None:
-        """Begin to count anew: it may have been us who were slow."""
-        self._since = self._clock()
-        self._got = 0
-
-    async def next(self, messages: AsyncIterator[UploadMessage]) -> UploadMessage | None:
-        """The next message; None when there is none any more.
-
-        Raises:
-            DeadlineError: the client said nothing for too long, or too little.
-        """
-        limits = self._limits
-        left = self._since + limits.progress_s - self._clock()
-        try:
-            async with asyncio.timeout(max(0.0, min(limits.idle_s, left))):
-                message = await anext(messages, None)
-        except TimeoutError:
-            if left < limits.idle_s:
-                text = f"only {self._got} bytes were sent in {limits.progress_s:g} s; call again to go on"
-                raise DeadlineError(text, limit="upload_progress_s") from None
-            text = f"nothing was sent for {limits.idle_s:g} s; call again to go on"
-            raise DeadlineError(text, limit="upload_idle_s") from None
-        if isinstance(message, Piece):
-            self._got += len(message.data)
-        elif message is not None:
-            self._got += sum(map(len, message.digests))
-        if self._got >= limits.progress_bytes:
-            self.waited()
-        return message

@@ -26,7 +26,6 @@ class Dispatcher:
         work: Does one job; gives how it ended.
         root: The directory of their files.
         at_once: Jobs that may run at once.
-        on_end: Told how each job ended.
     """
 
     def __init__(
@@ -37,14 +36,12 @@ class Dispatcher:
         root: Path,
         *,
         at_once: int,
-        on_end: Callable[[Change], None] = lambda _: None,
     ) -> None:
         self._repository = repository
         self._journal = journal
         self._work = work
         self._root = root
         self._at_once = at_once
-        self._on_end = on_end
         self._running: dict[str, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
 
@@ -113,7 +110,6 @@ class Dispatcher:
             await asyncio.to_thread(self.clear, job.job_id)
         await self._write_down(job.job_id, change)
         await asyncio.to_thread(self.clear, job.job_id)
-        self._on_end(change)
         _LOG.info("job ended", job_id=job.job_id, state=change.state.value)
 
     async def _write_down(self, job_id: str, change: Change) -> None:

@@ -6,7 +6,7 @@ more; it reads on from there, out of memory when it keeps up and out of the log 
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -26,10 +26,12 @@ class Journal:
 
     Args:
         log: Where they are written down.
+        on_end: Told how each job ended, once, whoever ended it.
     """
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, *, on_end: Callable[[Change], None] = lambda _: None) -> None:
         self._log = log
+        self._on_end = on_end
         self._tails: OrderedDict[str, deque[Event]] = OrderedDict()
         self._watches: set[Watch] = set()
         self._closed = False
@@ -47,6 +49,8 @@ class Journal:
     async def _record(self, job_id: str, bodies: tuple[EventBody, ...], change: Change | None) -> Job:
         job, events = await self._log.record(job_id, bodies, change)
         self.tell(events)
+        if change is not None and change.state.is_final:
+            self._on_end(change)
         return job
 
     def tell(self, events: list[Event]) -> None:

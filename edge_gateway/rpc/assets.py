@@ -1,5 +1,6 @@
 """``viseme.gateway.v1.AssetService``."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -40,7 +41,8 @@ class AssetServicer(AssetServiceServicer):
     ) -> AsyncIterator[pb.UploadResponse]:
         """Takes one asset in chunks."""
         del context
-        manifest, pieces = await convert.upload(aiter(request_iterator))
+        pace = self._assets.limits.pace(time.monotonic)
+        manifest, pieces = await convert.upload(aiter(request_iterator), pace)
         async with aclosing(self._assets.upload(manifest, pieces)) as answers:
             async for answer in answers:
                 yield convert.upload_answer(answer)

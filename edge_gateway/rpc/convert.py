@@ -7,6 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from edge_gateway.assets import asset as assets
+from edge_gateway.assets.pace import Pace
 from edge_gateway.jobs import job as jobs
 from edge_gateway.jobs import session as sessions
 from shared.errors import InvalidInputError
@@ -72,14 +73,15 @@ def duration(seconds: float) -> Duration:
 
 
 async def upload(
-    requests: AsyncIterator[asset_pb2.UploadRequest],
+    requests: AsyncIterator[asset_pb2.UploadRequest], pace: Pace
 ) -> tuple[assets.Manifest, AsyncIterator[assets.UploadMessage]]:
     """The manifest that an upload begins with, and the pieces and digests that follow.
 
     Raises:
         InvalidInputError: it does not begin with a manifest.
+        DeadlineError: it does not begin.
     """
-    first = await anext(requests, None)
+    first = await pace.wait(anext(requests, None))
     if first is None or first.WhichOneof("message") != "manifest":
         raise InvalidInputError("an upload begins with the manifest", field="manifest")
     return _manifest(first.manifest), _messages(requests)

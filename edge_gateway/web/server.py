@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.applications import Starlette
 
+from edge_gateway.web.http import BoundedHttp, HeadLimits
 from shared.errors import ConflictError
 from shared.rpc.address import Address
 
@@ -22,8 +23,16 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve_web(app: Starlette, listen: Address, *, grace_s: float) -> AsyncIterator[Address]:
+async def serve_web(
+    app: Starlette, listen: Address, *, grace_s: float, head: HeadLimits | None = None
+) -> AsyncIterator[Address]:
     """Serve an application inside the block; gives the address with the real port.
+
+    Args:
+        app: What is served.
+        listen: Where.
+        grace_s: Seconds that requests get at the end.
+        head: What the head of a request may take.
 
     Raises:
         ConflictError: the address cannot be listened on.
@@ -37,7 +46,12 @@ async def serve_web(app: Starlette, listen: Address, *, grace_s: float) -> Async
         except OSError as error:
             raise ConflictError(f"cannot listen on {listen}: {error.strerror}", field="web") from error
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=max(1, round(grace_s))
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=max(1, round(grace_s)),
+            http=type("_Http", (BoundedHttp,), {"limits": head or HeadLimits()}),
         )
         server = _Server(config)
         serving = asyncio.create_task(server._serve([listening]))  # noqa: SLF001 - `serve` would take over the signals

@@ -65,6 +65,9 @@ _BY_CODE: Final[dict[grpc.StatusCode, type[errors.VisemeError]]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineError,
 }
 
+_TOO_LARGE_WORDS: Final = "message larger than max"
+"""What gRPC itself says of a message that it does not take; trying again would not help."""
+
 _BROKEN_LINK_WORDS: Final = (
     "RST_STREAM",
     "Stream removed",
@@ -147,11 +150,12 @@ def from_rpc_error(
     if code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED} or any(w in words for w in _BROKEN_LINK_WORDS):
         return unavailable(f"{peer} does not answer ({words})")
     if code is grpc.StatusCode.UNIMPLEMENTED:
-        return errors.InternalError(f"{peer} does not know this call; it is another program or another version")
+        words = f"{peer} does not know this call; it is another program or another version"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return errors.DeadlineError(f"{peer} took longer than it may")
-    kind = _BY_CODE.get(code, errors.InternalError)
-    return kind(words)
+        words = f"{peer} took longer than it may"
+    if _TOO_LARGE_WORDS in words:
+        return errors.LimitExceededError(words, limit="message_bytes")
+    return _BY_CODE.get(code, errors.InternalError)(words)
 
 
 def _written_by_us(error: grpc.aio.AioRpcError) -> errors.VisemeError | None:

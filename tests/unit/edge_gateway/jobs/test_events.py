@@ -194,3 +194,12 @@ async def test_the_board_records_the_newest_of_each_stage_and_nothing_twice() ->
     await board.flush()
     await board.flush()
     assert [event.body for event in log.all] == [progress(9), Progress(stage=Stage.SEND, done_bytes=5)]
+
+
+async def test_every_end_is_told_once_whoever_wrote_it_down() -> None:
+    ends: list[Change] = []
+    journal = Journal(MemoryLog(), on_end=ends.append)
+    await journal.record("j", change=Change(state=JobState.PREPARING))
+    assert ends == []
+    await journal.record("j", change=Change(state=JobState.CANCELLED))
+    assert ends == [Change(state=JobState.CANCELLED)]

@@ -30,6 +30,7 @@ LIMITS = StreamLimits(
     parts=4,
     idle_s=5.0,
     expire_s=3600.0,
+    progress_bytes=1,
 )
 
 
@@ -59,6 +60,9 @@ class Site:
     http: aiohttp.ClientSession
     root: Path
     now_us: list[int]
+    """The clock that counts."""
+    wall_us: list[int]
+    """The time of day."""
 
     @property
     def files(self) -> str:
@@ -103,7 +107,7 @@ async def make_site(database: Database, tmp_path: Path, catalog: Catalog, store:
         async def make(*, root: Path | None = None, **changes: float) -> Site:
             folder = root or tmp_path / "uploads"
             folder.mkdir(exist_ok=True)
-            prober, now_us = FakeProber(), [1_000_000_000_000_000]
+            prober, now_us, wall_us = FakeProber(), [5_000_000], [1_000_000_000_000_000]
             uploads = StreamUploads(
                 folder,
                 StreamCatalog(database),
@@ -112,6 +116,7 @@ async def make_site(database: Database, tmp_path: Path, catalog: Catalog, store:
                 probe=prober,
                 limits=replace(LIMITS, **changes),
                 clock=lambda: now_us[0],
+                wall=lambda: wall_us[0],
             )
             app = Starlette(routes=TusFiles(uploads).routes())
             here = Address(host="127.0.0.1", port=0)
@@ -126,6 +131,7 @@ async def make_site(database: Database, tmp_path: Path, catalog: Catalog, store:
                 http=http,
                 root=folder,
                 now_us=now_us,
+                wall_us=wall_us,
             )
 
         yield make

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from edge_gateway.assets.asset import AssetKind
+from edge_gateway.assets.stream_writer import _Intake
 from shared.digest import CHUNK_BYTES, asset_id, chunk_digest
 from shared.errors import InvalidMediaError
 
@@ -220,7 +221,7 @@ async def test_an_upload_whose_asset_was_deleted_is_to_be_sent_again(site: Site)
 async def test_what_nothing_came_for_expires(site: Site) -> None:
     where = await site.create(100)
     _, told, _ = await site.call("PATCH", where, b"x" * 40, Upload_Offset=0)
-    assert parsedate_to_datetime(told["upload-expires"]).timestamp() == site.now_us[0] // 1_000_000 + 3600
+    assert parsedate_to_datetime(told["upload-expires"]).timestamp() == site.wall_us[0] // 1_000_000 + 3600
     site.now_us[0] += 3_599_000_000
     await site.call("PATCH", where, b"x" * 40, Upload_Offset=40)
     site.now_us[0] += 3_599_000_000
@@ -282,6 +283,22 @@ async def test_parts_are_put_together(site: Site) -> None:
     assert list(site.root.iterdir()) == []
 
 
+@pytest.mark.parametrize("is_expired", [True, False])
+async def test_parts_of_which_one_is_missing_make_nothing(site: Site, *, is_expired: bool) -> None:
+    places = [
+        (await site.call("POST", "", DATA[:100], Upload_Length=100, Upload_Concat="partial"))[1]["location"]
+        for _ in range(2)
+    ]
+    if is_expired:
+        assert (await site.call("DELETE", places[1]))[0] == 204
+    else:
+        (site.root / places[1].removeprefix("/files/")).unlink()
+    status, _, error = await site.call("POST", Upload_Concat=f"final;{places[0]} {places[1]}")
+    assert (status, error["reason"], error["field"]) == (400, "invalid_input", "Upload-Concat")
+    assert await site.offset(places[0]) == 100
+    assert [path.name for path in site.root.iterdir()] == [places[0].removeprefix("/files/")]
+
+
 async def test_only_whole_parts_are_put_together(site: Site) -> None:
     part = await site.create(10, Upload_Concat="partial")
     whole = await site.create(10)
@@ -326,6 +343,77 @@ async def test_silence_ends_a_request_and_keeps_what_came(make_site: MakeSite) -
     assert await site.offset(where) == 600
 
 
+async def test_a_request_of_a_byte_now_and_then_is_ended_and_keeps_what_came(make_site: MakeSite) -> None:
+    site = await make_site(progress_s=0.2, progress_bytes=100)
+    where = await site.create(1000)
+    sent = 0
+
+    async def drips() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            yield b"x"
+            sent += 1
+            await asyncio.sleep(0.02)
+
+    async with asyncio.timeout(4):
+        status, _, error = await site.call("PATCH", where, drips(), Upload_Offset=0)
+    assert (status, error["limit"], error["retryable"]) == (504, "upload_progress_s", True)
+    assert 0 < await site.offset(where) <= sent
+
+
+async def test_requests_of_a_byte_do_not_keep_an_upload_for_ever(make_site: MakeSite) -> None:
+    site = await make_site(progress_bytes=100)
+    where = await site.create(1000)
+    sent = 0
+    for size, stays in ((99, True), (1, True), (99, True), (0, False)):
+        if size:
+            assert (await site.call("PATCH", where, b"x" * size, Upload_Offset=sent))[0] == 204
+            sent += size
+        site.now_us[0] += 1_201_000_000
+        await site.uploads.sweep()
+        assert (await site.call("HEAD", where))[0] == (200 if stays else 404)
+
+
+@pytest.mark.parametrize("jump_s", [-10_000_000, 10_000_000])
+async def test_a_clock_that_jumps_makes_nothing_expire_nor_stay(site: Site, jump_s: int) -> None:
+    where = await site.create(100)
+    site.wall_us[0] += jump_s * 1_000_000
+    await site.uploads.sweep()
+    _, told, _ = await site.call("HEAD", where)
+    assert parsedate_to_datetime(told["upload-expires"]).timestamp() == site.wall_us[0] // 1_000_000 + 3600
+    site.now_us[0] += 3_601_000_000
+    await site.uploads.sweep()
+    assert (await site.call("HEAD", where))[0] == 404
+
+
+async def test_an_upload_that_is_deleted_while_it_runs_is_gone(site: Site) -> None:
+    where = await site.create(len(DATA))
+
+    async def hangs() -> AsyncIterator[bytes]:
+        yield DATA[:300_000]
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(4):
+        request = asyncio.create_task(site.call("PATCH", where, hangs(), Upload_Offset=0))
+        while await site.offset(where) < 300_000:
+            pass
+        assert (await site.call("DELETE", where))[0] == 204
+        status, _, error = await request
+    assert (status, error["reason"]) == (409, "conflict")
+    assert (await site.call("HEAD", where))[0] == 404
+    assert list(site.root.iterdir()) == []
+
+
+async def test_bytes_wait_for_a_slow_disk_within_a_bound() -> None:
+    intake = _Intake()
+    assert [await intake.put(b"x" * (1 << 20)) for _ in range(2)] == [False, False]
+    waiting = asyncio.create_task(intake.put(b"y"))
+    await asyncio.wait([waiting], timeout=0)
+    assert not waiting.done()
+    assert len(await intake.take()) == 2 << 20
+    assert await waiting
+
+
 async def test_an_edge_that_ends_keeps_what_came(site: Site) -> None:
     where = await site.create(len(DATA))
 
@@ -349,12 +437,15 @@ async def test_a_disk_that_fills_says_so_and_keeps_what_fitted(
     site = await make_site(root=small_disk(tmp_path / "small", 2 << 20))
     status, _, error = await site.call("POST", Upload_Length=3 << 20)
     assert (status, error["limit"]) == (507, "disk")
-    where = await site.create((2 << 20) - 65536)
+    where = await site.create((2 << 20) - 65536, Upload_Concat="partial")
     other = await site.create((1 << 20) + 1)
     await site.call("PATCH", other, b"x" * (1 << 20), Upload_Offset=0)
     status, _, error = await site.call("PATCH", where, b"x" * ((2 << 20) - 65536), Upload_Offset=0)
-    assert (status, error["reason"]) == (507, "disk_full")
+    assert (status, error["reason"], error["retryable"]) == (507, "disk_full", True)
     assert await site.offset(where) == 0
+    assert (await site.call("DELETE", other))[0] == 204
+    status, told, _ = await site.call("PATCH", where, b"x" * ((2 << 20) - 65536), Upload_Offset=0)
+    assert (status, told["upload-offset"]) == (204, str((2 << 20) - 65536))
 
 
 async def test_a_crash_between_move_and_note_is_mended(site: Site) -> None:
