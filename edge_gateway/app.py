@@ -42,6 +42,7 @@ from edge_gateway.web.status import StatusPage
 from edge_gateway.web.tus import TusFiles
 from shared.lock import locked
 from shared.media.limits import MediaLimits
+from shared.media.profile import PROFILES
 from shared.media.sandbox import Sandbox
 from shared.pb.viseme.gateway.v1.asset_pb2_grpc import add_AssetServiceServicer_to_server
 from shared.pb.viseme.gateway.v1.job_pb2_grpc import add_JobServiceServicer_to_server
@@ -290,7 +291,7 @@ def _child_settings(settings: EdgeSettings, media: MediaLimits) -> ChildSettings
 def _pipeline_settings(settings: EdgeSettings) -> PipelineSettings:
     return PipelineSettings(
         segment_s=settings.segment_seconds,
-        crop_crf=settings.crop_crf,
+        profile=None if settings.link_profile == "auto" else PROFILES[settings.link_profile],
         frame_pixels=settings.frame_pixels,
         render=RenderSettings(
             window=settings.node_window,

@@ -18,6 +18,7 @@ from edge_gateway.jobs.node import (
     ToNode,
 )
 from shared.errors import InternalError
+from shared.media.encode import Codec
 from shared.pb.viseme.inference.v1 import render_pb2 as pb
 
 _MATRICES: Final = {
@@ -28,6 +29,7 @@ _MATRICES: Final = {
     "fcc": pb.COLOR_MATRIX_BT601,
     "smpte240m": pb.COLOR_MATRIX_BT709,
 }
+_CODECS: Final = {Codec.H264: pb.VIDEO_CODEC_H264, Codec.AV1: pb.VIDEO_CODEC_AV1}
 
 
 def request_of(message: ToNode) -> pb.RenderRequest:
@@ -43,6 +45,9 @@ def request_of(message: ToNode) -> pb.RenderRequest:
                 speech_digest=message.speech_digest,
                 speech_bytes=message.speech_bytes,
                 total_segments=message.total_segments,
+                patch=pb.VideoCoding(
+                    codec=_CODECS[message.patch.codec], crf=message.patch.crf, preset=message.patch.preset
+                ),
             )
             return pb.RenderRequest(spec=spec)
         case SpeechPiece():

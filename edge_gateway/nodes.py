@@ -2,38 +2,28 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
 
 import grpc
 
 from edge_gateway.failures import one_error
-from edge_gateway.jobs.node import (
-    EngineCard,
-    FromNode,
-    Meter,
-    NodeStatus,
-    RenderStream,
-    ToNode,
-)
-from edge_gateway.node_messages import answer_of, request_of
+from edge_gateway.jobs.node import EngineCard, Meter, NodeStatus, RenderStream
+from edge_gateway.link import LinkRate, measure
+from edge_gateway.node_stream import Call, EchoCall, NodeStream, node_errors
 from edge_gateway.pulse import Pulse
-from shared.errors import NodeUnavailableError, VisemeError
+from shared.errors import VisemeError
 from shared.pb.viseme.inference.v1 import render_pb2 as pb
 from shared.pb.viseme.inference.v1.render_pb2_grpc import RenderServiceStub
 from shared.rpc.address import Address
-from shared.rpc.channel import END, open_channel
-from shared.rpc.status import from_rpc_error
+from shared.rpc.channel import open_channel
 from shared.telemetry.logging import get_logger
 
 _LOG = get_logger(__name__)
 
 _STATUS_S: Final = 5.0
-_CUT: Final = "the connection to the node was cut"
 _READY: Final = frozenset({pb.TRITON_STATE_READY, pb.TRITON_STATE_LOCAL})
-
-_Call = grpc.aio.StreamStreamCall[Any, Any]
 
 
 class GrpcNode:
@@ -58,8 +48,9 @@ class GrpcNode:
         self._control = self._connect()
         self._fresh: grpc.aio.Channel | None = None
         self._given_up: asyncio.Queue[tuple[grpc.aio.Channel, float | None]] = asyncio.Queue()
-        self._streams: set[_Stream] = set()
+        self._streams: set[NodeStream] = set()
         self._heard_at = 0.0
+        self._link = LinkRate(self._measure)
         self._on_up = on_up
         self._on_down = on_down
         self.last: NodeStatus | None = None
@@ -101,7 +92,7 @@ class GrpcNode:
             NodeUnavailableError: it does not answer.
         """
         self.is_up, was_up = False, self.is_up
-        with _node_errors(self._address):
+        with node_errors(self._address):
             told = await RenderServiceStub(self._control).GetStatus(pb.GetStatusRequest(), timeout=_STATUS_S)
         self.is_up = True
         self.last = NodeStatus(
@@ -136,11 +127,26 @@ class GrpcNode:
                     _LOG.warning("node does not answer", node=self._address, reason=error.reason, error=error.message)
             await asyncio.sleep(interval_s)
 
+    async def rate(self) -> float:
+        """Bits a second that the way to it and back carries; see :class:`edge_gateway.link.LinkRate`.
+
+        Raises:
+            NodeUnavailableError: it does not answer.
+        """
+        return await self._link.rate()
+
+    async def _measure(self) -> float:
+        call = RenderServiceStub(self._media).MeasureLink(None)
+        try:
+            return await measure(EchoCall(call, self._address))
+        finally:
+            call.cancel()
+
     @asynccontextmanager
     async def render(self, meter: Meter) -> AsyncIterator[RenderStream]:
         """Open a ``Render`` call; leaving the context cancels it where it still runs."""
-        call: _Call = RenderServiceStub(self._media).Render(None)
-        stream = _Stream(call, self._address, meter, self._on_up, self._hear)
+        call: Call = RenderServiceStub(self._media).Render(None)
+        stream = NodeStream(call, self._address, meter, self._sent, self._hear)
         if not self._streams:
             self._heard_at = time.monotonic()
         self._streams.add(stream)
@@ -188,7 +194,7 @@ class GrpcNode:
         self._keep(channel)
 
     async def _question(self, channel: grpc.aio.Channel, timeout_s: float) -> None:
-        with _node_errors(self._address):
+        with node_errors(self._address):
             await RenderServiceStub(channel).GetStatus(pb.GetStatusRequest(), timeout=timeout_s)
 
     def renew(self) -> None:
@@ -211,6 +217,10 @@ class GrpcNode:
     def _connect(self) -> grpc.aio.Channel:
         return open_channel(self._at, own_connection=True, is_urgent=True)
 
+    def _sent(self, size: int, seconds: float) -> None:
+        self._link.sent(size, seconds)
+        self._on_up(size)
+
     def _hear(self, size: int) -> None:
         self._heard_at = time.monotonic()
         self._on_down(size)
@@ -227,85 +237,3 @@ class GrpcNode:
         while not self._given_up.empty():
             channel, _ = self._given_up.get_nowait()
             await channel.close(None)
-
-
-class _Stream:
-    """See :class:`edge_gateway.jobs.node.RenderStream`."""
-
-    def __init__(
-        self, call: _Call, address: str, meter: Meter, on_up: Callable[[int], None], on_down: Callable[[int], None]
-    ) -> None:
-        self._call = call
-        self._address = address
-        self._meter = meter
-        self._on_up = on_up
-        self._on_down = on_down
-        self._is_lost = False
-
-    def lose(self) -> None:
-        """End it here: its connection is dead."""
-        self._is_lost = True
-        self._call.cancel()
-
-    async def send(self, message: ToNode) -> None:
-        request = request_of(message)
-        with self._errors():
-            try:
-                await self._call.write(request)
-            except asyncio.InvalidStateError:
-                await self._raise_end()
-        size = request.ByteSize()
-        self._meter.up_bytes += size
-        self._on_up(size)
-
-    async def receive(self) -> FromNode | None:
-        with self._errors():
-            response: Any = await self._call.read()
-            if response is END:
-                if await self._call.code() is not grpc.StatusCode.OK:
-                    await self._raise_end()
-                return None
-        size = response.ByteSize()
-        self._meter.down_bytes += size
-        self._on_down(size)
-        return answer_of(response)
-
-    async def end(self) -> None:
-        with self._errors():
-            try:
-                await self._call.done_writing()
-            except asyncio.InvalidStateError:
-                await self._raise_end()
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Errors of the call in our words; grpc tells of a call that we gave up as if this task were cancelled."""
-        try:
-            with _node_errors(self._address):
-                yield
-        except (asyncio.CancelledError, VisemeError) as error:
-            task = asyncio.current_task()
-            if self._is_lost and not (task is not None and task.cancelling()):
-                raise NodeUnavailableError(_CUT) from error
-            raise
-
-    async def _raise_end(self) -> None:
-        """Raise what the call ended with."""
-        code = await self._call.code()
-        if code is grpc.StatusCode.OK:
-            raise NodeUnavailableError(f"the node at {self._address} ended the call early")
-        raise grpc.aio.AioRpcError(
-            code,
-            await self._call.initial_metadata(),
-            await self._call.trailing_metadata(),
-            details=await self._call.details(),
-            debug_error_string=None,
-        )
-
-
-@contextmanager
-def _node_errors(address: str) -> Iterator[None]:
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise from_rpc_error(error, unavailable=NodeUnavailableError, address=f"the node at {address}") from error

@@ -24,10 +24,11 @@ from shared.digest import chunk_digest
 from shared.errors import NoFaceError
 from shared.face.mesh import FaceMesh
 from shared.media.crop import crop_planes
-from shared.media.encode import ColourTags, Encoding, encode_video
+from shared.media.encode import Codec, Coding, ColourTags, encode_video, encoding_of
 from shared.media.limits import MediaLimits
 from shared.media.picture import SourceInfo, frame_bytes
 from shared.media.planes import Planes
+from shared.media.profile import BALANCED
 from shared.media.sandbox import Channel
 from shared.media.video import FrameReader, SourceFrame
 
@@ -50,8 +51,9 @@ class PrepareOrder:
     """The fields of :class:`MediaLimits` that differ from its defaults."""
     field: str = "video"
     segment_seconds: float = 2.0
-    crop_crf: float = 30.0
-    crop_preset: str = "medium"
+    crop_codec: str = BALANCED.crop.codec
+    crop_crf: float = BALANCED.crop.crf
+    crop_preset: str = BALANCED.crop.preset
     skip_segments: int = 0
     """Segments from the first that are there already: tracked, since those after depend on it, but not sent."""
 
@@ -183,12 +185,9 @@ def _segment_header(segment: Segment, payload: bytes) -> dict[str, Any]:
 
 def _encoded(segment: Segment, order: PrepareOrder, source: SourceInfo) -> bytes:
     begin_us = segment.crops[0].time_us
-    encoding = Encoding(
-        rate=source.rate,
-        crf=order.crop_crf,
-        preset=order.crop_preset,
-        colour=ColourTags.of(source.matrix, full_range=source.full_range),
-    )
+    coding = Coding(codec=Codec(order.crop_codec), crf=order.crop_crf, preset=order.crop_preset)
+    colour = ColourTags.of(source.matrix, full_range=source.full_range)
+    encoding = encoding_of(coding, rate=source.rate, colour=colour)
     times_us = [crop.time_us - begin_us for crop in segment.crops]
     return encode_video((crop.planes for crop in segment.crops), times_us, encoding)
 

@@ -1,6 +1,7 @@
 """What an operator can tell the edge: flags, ``VISEME_EDGE_*`` variables, or a TOML file."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -21,7 +22,9 @@ class EdgeSettings(ServiceSettings):
     jobs_at_once: int = Field(default=2, ge=1, le=64, description="jobs that run at once")
     queue_limit: int = Field(default=1000, ge=1, description="jobs that may wait")
     segment_seconds: float = Field(default=2.0, ge=0.5, le=10, description="length of a segment")
-    crop_crf: float = Field(default=30.0, ge=0, le=51, description="quality of the crops; lower is better and larger")
+    link_profile: Literal["auto", "fast-link", "balanced", "thin"] = Field(
+        default="auto", description="how good what crosses the link to the node is; auto measures the link"
+    )
     result_crf: float = Field(
         default=18.0, ge=0, le=51, description="quality of the result; lower is better and larger"
     )

@@ -195,7 +195,6 @@ def _workers(
         library,
         metrics,
         batch_frames=settings.batch_frames,
-        crf=settings.patch_crf,
         kept_bytes=settings.results_bytes,
     )
     return Workers(

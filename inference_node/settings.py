@@ -52,7 +52,6 @@ class NodeSettings(ServiceSettings):
         _LIMITS.stream_segments, ge=1, description="segments of one job that may wait, be rendered or be sent"
     )
     batch_frames: int = Field(16, ge=1, le=64, description="frames that an engine gets at once")
-    patch_crf: float = Field(21.0, ge=0, le=51, description="H.264 rate factor of what goes back")
 
     cache_bytes: int = Field(2 << 30, ge=1 << 20, description="crop segments and speech kept on disk")
     frames_bytes: int = Field(128 << 20, ge=1, description="decoded crop segments kept in memory")

@@ -92,7 +92,9 @@ class Stack:
             flags.append("--insecure")
         if name == "edge":
             node = self.parts["node"].ready.addresses["rpc"] if "node" in self.parts else "127.0.0.1:1"
-            flags += ["--web", known.get("web", "127.0.0.1:0"), "--node", node, *self.edge_flags]
+            flags += ["--web", known.get("web", "127.0.0.1:0"), "--node", node]
+            # What is measured of the link must not decide what a test sees, unless it asks for that by a later flag.
+            flags += ["--link-profile", "balanced", *self.edge_flags]
             module = "edge_gateway"
         else:
             flags += list(self.node_flags)

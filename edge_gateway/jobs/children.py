@@ -11,9 +11,9 @@ from edge_gateway.finish import finish
 from edge_gateway.jobs.faces import FaceAsk
 from edge_gateway.jobs.files import Speech
 from edge_gateway.prepare import prepare
-from shared.media.audio import speech_task
 from shared.media.limits import MediaLimits
 from shared.media.probe import MediaInfo, probe_task
+from shared.media.profile import SpeechCoding, speech_task
 from shared.media.sandbox import Child, ChildLimits, Sandbox
 
 PRELOAD = ("edge_gateway.prepare", "edge_gateway.composite", "edge_gateway.finish", "shared.media.probe")
@@ -70,16 +70,22 @@ class Children:
         message = await self._sandbox.call(probe_task, arguments, self._limits, self._settings.probe_s)
         return MediaInfo.from_header(message.header)
 
-    async def speech(self, path: Path) -> Speech:
+    async def speech(self, path: Path, coding: SpeechCoding) -> Speech:
         """Encode a file's sound for the node.
 
         Raises:
             InvalidInputError: there is no sound, or too little or too much of it.
             DeadlineError: it took too long.
         """
-        arguments = {"path": str(path), "field": "speech", "limits": self._media}
+        arguments = {
+            "path": str(path),
+            "field": "speech",
+            "limits": self._media,
+            "codec": str(coding.codec),
+            "bitrate": coding.bitrate,
+        }
         message = await self._sandbox.call(speech_task, arguments, self._limits, self._settings.speech_s)
-        return Speech(opus=message.payload, duration_us=int(message.header["length_us"]))
+        return Speech(data=message.payload, duration_us=int(message.header["length_us"]))
 
     @asynccontextmanager
     async def cut(self, path: Path, ask: FaceAsk, skip_segments: int) -> AsyncIterator[Child]:
@@ -90,7 +96,9 @@ class Children:
             "crop_px": ask.crop_px,
             "crop_scale": ask.crop_scale,
             "segment_seconds": ask.segment_s,
-            "crop_crf": ask.crop_crf,
+            "crop_codec": str(ask.crop.codec),
+            "crop_crf": ask.crop.crf,
+            "crop_preset": ask.crop.preset,
             "limits": self._media,
             "skip_segments": skip_segments,
         }

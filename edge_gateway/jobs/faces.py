@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 from edge_gateway.disk import append_line, make_directory, remove_tree, write_atomic
 from shared.errors import InternalError, InvalidMediaError
+from shared.media.encode import Coding
 from shared.media.sandbox import Message
 from shared.telemetry.logging import get_logger
 
@@ -40,14 +41,15 @@ class FaceAsk:
     crop_px: int
     crop_scale: float
     segment_s: float
-    crop_crf: float
+    crop: Coding
+    """What crops are encoded with."""
     frame_pixels: int
     """Where photos are reduced, boxes depend on it."""
 
     @property
     def key(self) -> str:
         """The directory's name."""
-        told = f"{_VERSION} {self.crop_px} {self.crop_scale:.6f} {self.segment_s:.6f} {self.crop_crf:.3f}"
+        told = f"{_VERSION} {self.crop_px} {self.crop_scale:.6f} {self.segment_s:.6f} {self.crop}"
         told += f" {self.frame_pixels}"
         return f"{self.video}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
@@ -301,6 +303,10 @@ class Faces:
             if not making.users:
                 del self._making[ask.key]
                 await self._close(ask.key, making.task)
+
+    def crops_on_disk(self, ask: FaceAsk) -> int:
+        """How many crop segments of a face were cut before; blocks."""
+        return sum(1 for _ in (self._root / ask.key).glob("crop-*.mp4"))
 
     async def _close(self, key: str, task: asyncio.Task[None]) -> None:
         task.cancel()

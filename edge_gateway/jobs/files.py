@@ -6,23 +6,26 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from edge_gateway.disk import make_directory, write_atomic
 from edge_gateway.jobs.node import RenderedCard
+
+_SPEECH: Final = "speech.sound"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speech:
     """The speech as the node gets it."""
 
-    opus: bytes
+    data: bytes
+    """Ogg Opus or FLAC."""
     duration_us: int
 
     @property
     def digest(self) -> bytes:
         """SHA-256 of the encoded bytes."""
-        return hashlib.sha256(self.opus).digest()
+        return hashlib.sha256(self.data).digest()
 
 
 class JobFiles:
@@ -59,11 +62,11 @@ class JobFiles:
         told = self.read_json("speech.json")
         if told is None:
             return None
-        return Speech(opus=(self._root / "speech.opus").read_bytes(), duration_us=told["duration_us"])
+        return Speech(data=(self._root / _SPEECH).read_bytes(), duration_us=told["duration_us"])
 
     def put_speech(self, speech: Speech) -> None:
         """Keep the encoded speech."""
-        write_atomic(self._root / "speech.opus", speech.opus)
+        write_atomic(self._root / _SPEECH, speech.data)
         self.write_json("speech.json", {"duration_us": speech.duration_us})
 
     def rendered_card(self, segment: int) -> RenderedCard | None:

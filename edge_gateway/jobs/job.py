@@ -103,6 +103,8 @@ class JobReport:
     down_bytes: int
     engine: str
     untouched_frames: int
+    link_profile: str = ""
+    """What crossed the link, and how good it was; empty where the job ran before there were profiles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

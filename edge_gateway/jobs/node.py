@@ -4,6 +4,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from shared.media.encode import Coding
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCard:
@@ -44,6 +46,8 @@ class RenderSpec:
     speech_digest: bytes
     speech_bytes: int
     total_segments: int
+    patch: Coding
+    """What rendered segments are to be encoded with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +194,10 @@ class InferenceNode(Protocol):
 
     async def status(self) -> NodeStatus:
         """Ask how it is."""
+        ...
+
+    async def rate(self) -> float:
+        """Bits a second that the way to it and back carries, measured where that is not known."""
         ...
 
     def render(self, meter: Meter) -> AbstractAsyncContextManager[RenderStream]:

@@ -19,15 +19,18 @@ from edge_gateway.jobs.job import Change, Job, JobReport, JobState, Notice, Prog
 from edge_gateway.jobs.node import EngineCard, InferenceNode, RenderSpec
 from edge_gateway.jobs.patience import Patience, again
 from edge_gateway.jobs.plan import Expected, Plan
+from edge_gateway.jobs.profile import choose
 from edge_gateway.jobs.render import Orders, RenderLeg, RenderSettings
 from edge_gateway.jobs.usage import Usage
 from shared.errors import InvalidInputError, VisemeError
 from shared.media.probe import MediaInfo
+from shared.media.profile import PROFILES, LinkProfile
 from shared.media.timeline import OutputSegment
 from shared.telemetry.logging import get_logger
 
 _LOG = get_logger(__name__)
 
+_PROFILE = "profile.json"
 _QUEUE = 64
 """Segments that may be planned ahead of the compositing."""
 
@@ -37,7 +40,8 @@ class PipelineSettings:
     """How jobs are done."""
 
     segment_s: float
-    crop_crf: float
+    profile: LinkProfile | None
+    """What every job is done with; None where each chooses for itself."""
     frame_pixels: int
     render: RenderSettings
 
@@ -137,20 +141,20 @@ class Pipeline:
     async def _do(self, work: _Work) -> Change:
         video = await self._assets.get(work.job.video_asset_id, "video")
         spoken = await self._assets.get(work.job.speech_asset_id, "speech")
-        async with asyncio.TaskGroup() as tasks:
-            encoding = tasks.create_task(self._speech(work, spoken))
-            asking = tasks.create_task(self._engine(work))
-        speech, engine = encoding.result(), asking.result()
-        ask = FaceAsk(
+        engine = await self._engine(work)
+        ask = partial(
+            FaceAsk,
             video=video.asset_id,
             crop_px=engine.crop_px,
             crop_scale=engine.crop_scale,
             segment_s=self._settings.segment_s,
-            crop_crf=self._settings.crop_crf,
             frame_pixels=self._settings.frame_pixels,
         )
+        profile = await self._profile(work, ask)
+        speech = await self._speech(work, spoken, profile)
         opened = time.monotonic()
-        async with self._faces.open(ask, self._assets.path(video.asset_id)) as view, asyncio.TaskGroup() as tasks:
+        wanted, path = ask(crop=profile.crop), self._assets.path(video.asset_id)
+        async with self._faces.open(wanted, path) as view, asyncio.TaskGroup() as tasks:
             await view.until(lambda face: bool(face.source))
             watching = tasks.create_task(self._watch_face(work, view, video, opened))
             plan = Plan(view, speech.duration_us, work.job.options, self._settings.segment_s)
@@ -160,20 +164,21 @@ class Pipeline:
                 expected=plan.expected(video.media),
                 speech=speech,
                 engine=engine,
+                profile=profile,
                 video=video,
             )
             await self._render(work, plan, legs)
             watching.cancel()
             if not view.face.is_complete:
                 work.usage.add(Stage.PREPARE, opened, time.monotonic())
-        return await self._finish(work, plan, video, spoken, legs.rendering.engine)
+        return await self._finish(work, plan, video, spoken, engine=legs.rendering.engine, profile=profile)
 
-    async def _speech(self, work: _Work, asset: Asset) -> Speech:
+    async def _speech(self, work: _Work, asset: Asset, profile: LinkProfile) -> Speech:
         held = await asyncio.to_thread(work.files.speech)
         if held is not None:
             return held
         with work.usage.at_work(Stage.PREPARE):
-            speech = await self._children.speech(self._assets.path(asset.asset_id))
+            speech = await self._children.speech(self._assets.path(asset.asset_id), profile.speech)
         await asyncio.to_thread(work.files.put_speech, speech)
         return speech
 
@@ -201,6 +206,20 @@ class Pipeline:
             f"the node has no engine {name or 'by default'}; it has: {known}", field="options.engine"
         )
 
+    async def _profile(self, work: _Work, ask: Callable[..., FaceAsk]) -> LinkProfile:
+        """The profile of this job: the one that it was begun with, or what is chosen now."""
+        held = await asyncio.to_thread(work.files.read_json, _PROFILE)
+        if held is not None and held["name"] in PROFILES:
+            return PROFILES[held["name"]]
+        patience = Patience(self._settings.render.patience_s)
+        profile = await again(
+            lambda: choose(self._settings.profile, self._faces, ask, self._node),
+            patience,
+            lambda error: self._say_waiting(work.job.job_id, error),
+        )
+        await asyncio.to_thread(work.files.write_json, _PROFILE, {"name": profile.name})
+        return profile
+
     async def _say_waiting(self, job_id: str, error: VisemeError) -> None:
         message = f"Waiting for the node at {self._node.address}: {error.message.rstrip('.')}."
         notice = Notice(severity=Severity.WARNING, reason=error.reason, message=message)
@@ -217,7 +236,15 @@ class Pipeline:
             work.usage.add(Stage.PREPARE, opened, face.finished_at)
 
     def _legs(
-        self, work: _Work, *, face: Face, expected: Expected, speech: Speech, engine: EngineCard, video: Asset
+        self,
+        work: _Work,
+        *,
+        face: Face,
+        expected: Expected,
+        speech: Speech,
+        engine: EngineCard,
+        profile: LinkProfile,
+        video: Asset,
     ) -> _Legs:
         orders, rendered = Orders(expected.frames), Rendered()
         spec = RenderSpec(
@@ -227,8 +254,9 @@ class Pipeline:
             matrix=str(face.source["matrix"]),
             full_range=bool(face.source["full_range"]),
             speech_digest=speech.digest,
-            speech_bytes=len(speech.opus),
+            speech_bytes=len(speech.data),
             total_segments=expected.segments,
+            patch=profile.patch,
         )
         rendering = RenderLeg(
             node=self._node,
@@ -288,7 +316,9 @@ class Pipeline:
             legs.rendered.mark(segment.index)
         return True
 
-    async def _finish(self, work: _Work, plan: Plan, video: Asset, spoken: Asset, engine: str) -> Change:
+    async def _finish(
+        self, work: _Work, plan: Plan, video: Asset, spoken: Asset, *, engine: str, profile: LinkProfile
+    ) -> Change:
         job_id, files = work.job.job_id, work.files
         await work.board.flush()
         notices = []
@@ -316,6 +346,7 @@ class Pipeline:
             down_bytes=work.usage.meter.down_bytes,
             engine=engine,
             untouched_frames=plan.untouched_frames,
+            link_profile=profile.name,
         )
         self._on_report(report)
         return Change(state=JobState.SUCCEEDED, result_asset_id=result.asset_id, report=report)

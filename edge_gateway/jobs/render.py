@@ -284,7 +284,7 @@ class _Call:
         accepted = await self._accepted
         self._leg.engine = accepted.engine
         if accepted.need_speech:
-            await self._send_bytes(stream, self._speech.opus, lambda at, data: SpeechPiece(offset=at, data=data))
+            await self._send_bytes(stream, self._speech.data, lambda at, data: SpeechPiece(offset=at, data=data))
         while True:
             async with self._orders.change:
                 await self._orders.change.wait_for(self._has_work)

@@ -239,6 +239,7 @@ def _report(report: jobs.JobReport) -> job_pb2.JobReport:
         wan=job_pb2.WanBytes(up_bytes=report.up_bytes, down_bytes=report.down_bytes),
         engine=report.engine,
         untouched_frames=report.untouched_frames,
+        link_profile=report.link_profile,
     )
 
 

@@ -13,7 +13,7 @@ from inference_node.render.messages import JobSpec, Offer
 from shared.errors import InvalidMediaError
 from shared.face.mesh import FaceMesh
 from shared.face.smooth import smooth
-from shared.media.encode import ColourTags, Encoding, encode_video
+from shared.media.encode import ColourTags, encode_video, encoding_of
 from shared.media.planes import Planes, planes_to_rgb, rgb_to_planes
 from shared.media.video import decode_video
 
@@ -80,9 +80,7 @@ def _mesh() -> FaceMesh:
     return mesh
 
 
-def encode_patches(
-    patches: Pixels, masks: Masks, times_us: tuple[int, ...], *, patch: Patch, spec: JobSpec, crf: float
-) -> bytes:
+def encode_patches(patches: Pixels, masks: Masks, times_us: tuple[int, ...], *, patch: Patch, spec: JobSpec) -> bytes:
     """Encode painted patches; what lies outside of the masks is not looked at by anybody and is made cheap."""
     outside = [_outside(mask, patch, spec.crop_px) for mask in masks]
     flat: tuple[int, int, int] | None = None
@@ -95,10 +93,9 @@ def encode_patches(
                 flat = _mean_colour(planes, ~unseen)
             yield _flattened(planes, unseen, flat or _GREY)
 
-    encoding = Encoding(
+    encoding = encoding_of(
+        spec.patch,
         rate=_mean_rate(times_us),
-        crf=crf,
-        preset="medium",  # patches are small: a millisecond a frame buys a decibel
         colour=ColourTags.of(spec.matrix, full_range=spec.full_range),
         b_frames=False,  # they would take half a decibel for the bytes that they save
     )

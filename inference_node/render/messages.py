@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from shared.media.encode import Coding
 from shared.media.planes import Matrix
 
 
@@ -17,6 +18,8 @@ class JobSpec:
     speech_digest: bytes
     speech_bytes: int
     total_segments: int
+    patch: Coding
+    """What painted patches are encoded with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,17 +74,13 @@ class SegmentRenderer:
         library: Where frames, tracks and memories come from.
         metrics: Told how long steps take.
         batch_frames: Frames that are given to the engine at once.
-        crf: H.264's rate factor for patches.
         kept_bytes: How much of it is kept.
     """
 
-    def __init__(
-        self, library: Library, metrics: NodeMetrics, *, batch_frames: int, crf: float, kept_bytes: int
-    ) -> None:
+    def __init__(self, library: Library, metrics: NodeMetrics, *, batch_frames: int, kept_bytes: int) -> None:
         self._library = library
         self._metrics = metrics
         self._batch = batch_frames
-        self._crf = crf
         self._kept: Memo[bytes, SegmentResult] = Memo(limit=kept_bytes, size_of=_weight)
 
     async def render(self, task: SegmentTask, progress: Callable[[int], None]) -> SegmentResult:
@@ -113,7 +109,7 @@ class SegmentRenderer:
             await self._paint(task, patches, masks, progress)
             with self._metrics.step("encode", engine=engine.card.name):
                 data = await self._library.in_thread(
-                    encode_patches, patches, masks, order.times_us, patch=patch, spec=task.spec, crf=self._crf
+                    encode_patches, patches, masks, order.times_us, patch=patch, spec=task.spec
                 )
         else:
             data = b""

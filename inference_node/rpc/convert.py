@@ -8,7 +8,9 @@ from inference_node.render import messages as domain
 from inference_node.render.service import NodeStatus
 from inference_node.triton.watchdog import TritonState
 from shared.errors import InvalidInputError
+from shared.media.encode import Codec, Coding
 from shared.media.planes import Matrix
+from shared.media.profile import BALANCED
 from shared.pb.viseme.inference.v1 import render_pb2 as pb
 
 _MATRICES = {
@@ -17,6 +19,7 @@ _MATRICES = {
     pb.COLOR_MATRIX_BT709: Matrix.BT709,
     pb.COLOR_MATRIX_BT2020: Matrix.BT2020,
 }
+_CODECS = {pb.VIDEO_CODEC_H264: Codec.H264, pb.VIDEO_CODEC_AV1: Codec.AV1}
 _STATES = {
     TritonState.READY: pb.TRITON_STATE_READY,
     TritonState.STARTING: pb.TRITON_STATE_STARTING,
@@ -106,7 +109,15 @@ def _spec(spec: pb.RenderSpec) -> domain.JobSpec:
         speech_digest=spec.speech_digest,
         speech_bytes=spec.speech_bytes,
         total_segments=spec.total_segments,
+        patch=_coding(spec.patch) if spec.HasField("patch") else BALANCED.patch,
     )
+
+
+def _coding(told: pb.VideoCoding) -> Coding:
+    codec = _CODECS.get(told.codec)
+    if codec is None:
+        raise InvalidInputError(f"Video codec {told.codec} is of a later version, or none.", field="patch.codec")
+    return Coding(codec=codec, crf=round(told.crf, 3), preset=told.preset).checked("patch")
 
 
 def _offer(offer: pb.CropOffer) -> domain.Offer:

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from inference_node.render.echo import echoed
 from inference_node.render.service import NodeService
 from inference_node.rpc.convert import messages_of, response_of, status_of
 from shared.pb.viseme.inference.v1 import render_pb2 as pb
@@ -36,6 +37,14 @@ class RenderServicer(RenderServiceServicer):
         async with aclosing(self._service.render(messages_of(request_iterator))) as replies:
             async for reply in replies:
                 yield response_of(reply)
+
+    async def MeasureLink(
+        self, request_iterator: AsyncIterator[pb.MeasureLinkRequest], context: Context
+    ) -> AsyncIterator[pb.MeasureLinkResponse]:
+        """Give back what comes."""
+        del context
+        async for filler in echoed(request.filler async for request in request_iterator):
+            yield pb.MeasureLinkResponse(filler=filler)
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Say how the node is."""

@@ -27,6 +27,7 @@ def report_json(report: JobReport, *, total_seconds: float) -> dict[str, Any]:
         "stages": {**stages, "total": round(total_seconds, 3)},
         "wan": {"up_bytes": report.wan_up_bytes, "down_bytes": report.wan_down_bytes},
         "engine": report.engine,
+        "link_profile": report.link_profile,
     }
 
 
@@ -52,7 +53,9 @@ def waterfall(report: dict[str, Any], *, untouched_frames: int = 0, plain: bool 
     speed = f", {frames / total:.1f} frames/s" if total > 0 else ""
     lines.append("stages overlap; total is wall time")
     lines.append(f"{frames} frames at {fps:g} a second in {report['segments']} segments by {report['engine']}{speed}")
-    lines.append(f"between edge and node: {_size(up)} up, {_size(down)} down{_per_minute(frames, fps, up, down)}")
+    profile = f", profile {report['link_profile']}" if report.get("link_profile") else ""
+    crossed = f"{_size(up)} up, {_size(down)} down{_per_minute(frames, fps, up, down)}"
+    lines.append(f"between edge and node: {crossed}{profile}")
     if untouched_frames:
         lines.append(f"{untouched_frames} frames without a face passed through untouched")
     return lines

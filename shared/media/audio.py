@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import av.error
@@ -21,7 +20,6 @@ from shared.errors import InvalidMediaError, LimitExceededError
 from shared.media.container import Container, media_errors, open_container, sniff, sniff_bytes
 from shared.media.decoder import picture_stream
 from shared.media.limits import MediaLimits
-from shared.media.wire import Channel
 
 Samples = npt.NDArray[np.float32]
 
@@ -209,10 +207,22 @@ def encode_opus(blocks: Iterator[Samples], bitrate: int = SPEECH_BITRATE) -> byt
     return sink.getvalue()
 
 
-def speech_opus(path: Path, limits: MediaLimits, field: str = "speech", bitrate: int = SPEECH_BITRATE) -> bytes:
-    """The sound of a file as the node gets it: Ogg Opus, mono, 16 kHz."""
-    with open_sound(path, limits, field) as sound:
-        return encode_opus(sound.blocks(rate=SPEECH_RATE, channels=1), bitrate)
+def encode_flac(blocks: Iterator[Samples]) -> bytes:
+    """Encode mono 16 kHz sound, float32 [1, n] blocks, to FLAC of 16 bits."""
+    sink = io.BytesIO()
+    with av.open(sink, "w", format="flac", options={"fflags": "+bitexact"}) as out:
+        stream = out.add_stream("flac", rate=SPEECH_RATE, layout="mono", options={"flags": "+bitexact"})
+        if not isinstance(stream, AudioStream):
+            raise TypeError("FLAC is sound")
+        at = 0
+        for block in blocks:
+            levels = np.rint(np.clip(block, -1, 1) * 32767).astype(np.int16)
+            frame = AudioFrame.from_ndarray(np.ascontiguousarray(levels), format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = SPEECH_RATE, at, Fraction(1, SPEECH_RATE)
+            at += block.shape[1]
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return sink.getvalue()
 
 
 def decode_speech(data: bytes, *, max_seconds: float = 1200.0, field: str = "speech") -> Samples:
@@ -229,24 +239,6 @@ def decode_speech(data: bytes, *, max_seconds: float = 1200.0, field: str = "spe
     with media_errors(field), av.open(io.BytesIO(data), "r", format=kind.demuxer) as container:
         blocks = SoundReader(container, kind, limits, field).blocks(rate=SPEECH_RATE, channels=1)
         return np.concatenate([block[0] for block in blocks])
-
-
-def speech_task(channel: Channel, arguments: dict[str, Any]) -> None:
-    """Sandbox task: encode a file's sound for the node.
-
-    Arguments: ``path``, ``field``, ``limits`` (of :class:`MediaLimits`), ``bitrate`` (optional). Sends one message,
-    ``{"length_us"}`` with the Opus as payload.
-
-    Raises:
-        InvalidMediaError: the file holds no sound.
-        LimitExceededError: it is too short or too long.
-    """
-    path, field = Path(arguments["path"]), str(arguments.get("field", "speech"))
-    limits = MediaLimits(**arguments.get("limits", {}))
-    length_us = audio_length_us(path, limits, field)
-    check_speech_length(length_us, limits, field)
-    data = speech_opus(path, limits, field, int(arguments.get("bitrate", SPEECH_BITRATE)))
-    channel.send({"length_us": length_us}, data)
 
 
 def _arrays(resampler: AudioResampler, frame: AudioFrame | None) -> Iterator[Samples]:

@@ -115,6 +115,7 @@ def _report_from(job: job_pb2.Job) -> model.JobReport:
         wan_down_bytes=report.wan.down_bytes,
         engine=report.engine,
         untouched_frames=report.untouched_frames,
+        link_profile=report.link_profile,
     )
 
 

@@ -163,6 +163,8 @@ class JobReport:
     wan_down_bytes: int
     engine: str
     untouched_frames: int
+    link_profile: str = ""
+    """What crossed the link between edge and node: ``fast-link``, ``balanced`` or ``thin``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

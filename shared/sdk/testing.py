@@ -380,6 +380,7 @@ class FakeEdge(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServi
                     wan=job_pb2.WanBytes(up_bytes=1000, down_bytes=2000),
                     engine="warp",
                     untouched_frames=3,
+                    link_profile="balanced",
                 )
             )
 

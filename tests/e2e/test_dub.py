@@ -68,13 +68,14 @@ def test_the_result_starts_with_its_index(stack: Stack, clip: Path, short_speech
 
 def test_the_report_has_the_documented_shape(stack: Stack, clip: Path, short_speech: Path, tmp_path: Path) -> None:
     report = stack.dub(clip, short_speech, tmp_path / "out.mp4")
-    assert set(report) == {"job_id", "frames", "fps", "segments", "stages", "wan", "engine"}
+    assert set(report) == {"job_id", "frames", "fps", "segments", "stages", "wan", "engine", "link_profile"}
     assert set(report["wan"]) == {"up_bytes", "down_bytes"}
     stages = ("upload", "prepare", "send", "queue", "infer", "return", "composite", "download", "total")
     assert set(stages) <= set(report["stages"])
     assert report["frames"] == 50
     assert report["fps"] == pytest.approx(25)
     assert report["engine"] == "warp"
+    assert report["link_profile"] == "balanced"
 
 
 def test_a_second_job_on_a_face_sends_its_speech_alone(

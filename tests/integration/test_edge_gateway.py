@@ -225,6 +225,7 @@ def settings_for(data: Path, node: Address | str, **more: object) -> EdgeSetting
             "grace_seconds": 0.5,
             "segment_seconds": 0.5,
             "node_patience_s": 20.0,
+            "link_profile": "balanced",
             **more,
         }
     )

@@ -168,7 +168,7 @@ async def serving(folder: Path, **settings: object) -> AsyncIterator[Serving]:
         return engines[-1]
 
     told = {"listen": "127.0.0.1:0", "metrics": "127.0.0.1:0", "data": folder, "engine": "arithmetic"} | settings
-    made = NodeSettings(name="test", grace_seconds=0.2, patch_crf=12, **told)
+    made = NodeSettings(name="test", grace_seconds=0.2, **told)
     async with running_node(made, factories={"arithmetic": make}) as node:
         async with asyncio.timeout(20):
             while node.runtime.state not in {TritonState.READY, TritonState.LOCAL}:
@@ -198,6 +198,7 @@ class Edge:
             speech_digest=hashlib.sha256(self.speech).digest(),
             speech_bytes=len(self.speech),
             total_segments=len(self.crops),
+            patch=pb.VideoCoding(codec=pb.VIDEO_CODEC_H264, crf=12, preset="medium"),
         )
         await call.write(pb.RenderRequest(spec=spec))
         self.need_speech = (await self.read(call)).accepted.need_speech

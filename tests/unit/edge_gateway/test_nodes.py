@@ -9,6 +9,7 @@ import pytest
 from edge_gateway.jobs.node import Accepted, Meter, RenderSpec
 from edge_gateway.nodes import GrpcNode
 from shared.errors import NodeUnavailableError
+from shared.media.profile import BALANCED
 from shared.pb.viseme.inference.v1 import render_pb2 as pb
 from shared.pb.viseme.inference.v1.render_pb2_grpc import RenderServiceServicer, add_RenderServiceServicer_to_server
 from shared.rpc.address import Address
@@ -58,6 +59,7 @@ SPEC = RenderSpec(
     speech_digest=b"s" * 32,
     speech_bytes=1,
     total_segments=1,
+    patch=BALANCED.patch,
 )
 
 

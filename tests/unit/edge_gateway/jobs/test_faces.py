@@ -8,9 +8,10 @@ import pytest
 
 from edge_gateway.jobs.faces import FaceAsk, Faces, reference_crops
 from shared.errors import InternalError, NoFaceError
+from shared.media.profile import BALANCED
 from shared.media.sandbox import Message
 
-ASK = FaceAsk(video="a" * 64, crop_px=256, crop_scale=1.6, segment_s=2.0, crop_crf=26.5, frame_pixels=9_437_184)
+ASK = FaceAsk(video="a" * 64, crop_px=256, crop_scale=1.6, segment_s=2.0, crop=BALANCED.crop, frame_pixels=9_437_184)
 SEGMENTS = 5
 FRAMES = 10
 

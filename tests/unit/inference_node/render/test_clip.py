@@ -3,6 +3,7 @@ import numpy as np
 from inference_node.engine.port import Patch
 from inference_node.render.clip import encode_patches
 from inference_node.render.messages import JobSpec
+from shared.media.encode import Codec, Coding
 from shared.media.planes import Matrix, planes_to_rgb
 from shared.media.video import decode_video
 
@@ -16,6 +17,7 @@ SPEC = JobSpec(
     speech_digest=b"",
     speech_bytes=0,
     total_segments=1,
+    patch=Coding(codec=Codec.H264, crf=10, preset="medium"),
 )
 TIMES = tuple(number * 40_000 for number in range(12))
 
@@ -32,7 +34,7 @@ def masks(radius: float) -> np.ndarray:
 
 
 def encode(patches: np.ndarray, radius: float) -> bytes:
-    return encode_patches(patches, masks(radius), TIMES, patch=PATCH, spec=SPEC, crf=10)
+    return encode_patches(patches, masks(radius), TIMES, patch=PATCH, spec=SPEC)
 
 
 def test_the_same_patches_are_the_same_bytes() -> None:

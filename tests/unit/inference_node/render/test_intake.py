@@ -8,6 +8,7 @@ from inference_node.render.limits import StreamLimits
 from inference_node.render.messages import JobSpec, Offer, Order
 from shared.errors import InvalidInputError, LimitExceededError
 from shared.media.planes import Matrix
+from shared.media.profile import BALANCED
 
 SPEECH = b"speech" * 10
 CROP = b"crop" * 100
@@ -21,6 +22,7 @@ SPEC = JobSpec(
     speech_digest=hashlib.sha256(SPEECH).digest(),
     speech_bytes=len(SPEECH),
     total_segments=2,
+    patch=BALANCED.patch,
 )
 OFFER = Offer(
     crop_index=0,

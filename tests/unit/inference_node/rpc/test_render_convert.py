@@ -5,7 +5,9 @@ from inference_node.render.service import NodeStatus
 from inference_node.rpc.convert import message_of, response_of, status_of
 from inference_node.triton.watchdog import TritonState
 from shared.errors import InvalidInputError
+from shared.media.encode import Codec, Coding
 from shared.media.planes import Matrix
+from shared.media.profile import BALANCED
 from shared.pb.viseme.inference.v1 import render_pb2 as pb
 
 
@@ -20,6 +22,33 @@ def test_an_unknown_matrix_is_refused_and_none_means_bt601() -> None:
     assert spec.matrix is Matrix.BT601
     with pytest.raises(InvalidInputError):
         message_of(pb.RenderRequest(spec=pb.RenderSpec(color_matrix=99)))
+
+
+def test_patches_are_what_the_edge_asks_for_and_balanced_where_it_does_not() -> None:
+    coding = pb.VideoCoding(codec=pb.VIDEO_CODEC_AV1, crf=35, preset="6")
+    spec = message_of(pb.RenderRequest(spec=pb.RenderSpec(patch=coding)))
+    assert isinstance(spec, domain.JobSpec)
+    assert spec.patch == Coding(codec=Codec.AV1, crf=35, preset="6")
+    spec = message_of(pb.RenderRequest(spec=pb.RenderSpec()))
+    assert isinstance(spec, domain.JobSpec)
+    assert spec.patch == BALANCED.patch
+
+
+@pytest.mark.parametrize(
+    ("coding", "said"),
+    [
+        (pb.VideoCoding(codec=99), "codec 99"),  # type: ignore[arg-type]  # of a later version
+        (pb.VideoCoding(crf=20, preset="medium"), "codec 0"),
+        (pb.VideoCoding(codec=pb.VIDEO_CODEC_H264, crf=52, preset="medium"), "0 to 51"),
+        (pb.VideoCoding(codec=pb.VIDEO_CODEC_H264, crf=float("nan"), preset="medium"), "0 to 51"),
+        (pb.VideoCoding(codec=pb.VIDEO_CODEC_H264, crf=20, preset="placebo"), "no preset 'placebo'"),
+        (pb.VideoCoding(codec=pb.VIDEO_CODEC_AV1, crf=35, preset="0"), "no preset '0'"),
+    ],
+)
+def test_codings_that_are_unknown_or_too_dear_are_refused(coding: pb.VideoCoding, said: str) -> None:
+    with pytest.raises(InvalidInputError, match=said) as refused:
+        message_of(pb.RenderRequest(spec=pb.RenderSpec(patch=coding)))
+    assert refused.value.field.startswith("patch")
 
 
 def test_no_list_of_faces_means_that_all_are_there() -> None:

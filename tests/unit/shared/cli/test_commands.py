@@ -91,7 +91,7 @@ async def test_dub_writes_the_result_the_report_and_the_waterfall(
     assert output.read_bytes() == RESULT
     assert ended.out.strip() == str(output)
     told = json.loads(report.read_text())
-    assert set(told) == {"job_id", "frames", "fps", "segments", "stages", "wan", "engine"}
+    assert set(told) == {"job_id", "frames", "fps", "segments", "stages", "wan", "engine", "link_profile"}
     assert list(told["stages"]) == [
         "upload", "wait", "prepare", "send", "queue", "infer", "return", "composite", "download", "total",
     ]  # fmt: skip

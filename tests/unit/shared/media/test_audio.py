@@ -17,9 +17,9 @@ from shared.media.audio import (
     decode_speech,
     encode_opus,
     open_sound,
-    speech_opus,
 )
 from shared.media.limits import MediaLimits
+from shared.media.profile import FAST_LINK, SpeechCoding, encode_speech
 
 LIMITS = MediaLimits()
 Sound = npt.NDArray[np.float32]
@@ -95,7 +95,7 @@ def test_sound_of_any_kind_begins_when_it_should(
     make_sound: Callable[..., Path], name: str, codec: str, rate: int, channels: int
 ) -> None:
     path = make_sound(name, codec, chirps(3.0, rate), rate, channels)
-    heard = decode_speech(speech_opus(path, LIMITS))
+    heard = decode_speech(encode_speech(path, LIMITS, SpeechCoding()))
     assert abs(lag(heard, chirps(3.0, SPEECH_RATE))) <= SPEECH_RATE // 1000
     assert abs(len(heard) / SPEECH_RATE - 3.0) < 0.05
     assert abs(audio_length_us(path, LIMITS) - len(heard) / SPEECH_RATE * 1e6) < 100
@@ -103,8 +103,17 @@ def test_sound_of_any_kind_begins_when_it_should(
 
 def test_the_sound_of_a_video_is_in_step_with_its_pictures(make_sound: Callable[..., Path]) -> None:
     path = make_sound("late.mkv", "pcm_s16le", chirps(3.0, 48_000), 48_000, 1, Fraction(1, 4))
-    heard = decode_speech(speech_opus(path, LIMITS))
+    heard = decode_speech(encode_speech(path, LIMITS, SpeechCoding()))
     assert abs(lag(heard, chirps(3.0, SPEECH_RATE)) - SPEECH_RATE // 4) <= SPEECH_RATE // 1000
+
+
+def test_speech_as_flac_is_the_sound_itself(make_sound: Callable[..., Path]) -> None:
+    path = make_sound("a.wav", "pcm_s16le", chirps(1.0, SPEECH_RATE), SPEECH_RATE, 1)
+    data = encode_speech(path, LIMITS, FAST_LINK.speech)
+    assert data == encode_speech(path, LIMITS, FAST_LINK.speech)
+    heard = decode_speech(data)
+    assert len(heard) == SPEECH_RATE
+    assert np.abs(heard - chirps(1.0, SPEECH_RATE)).max() <= 2 / 32768
 
 
 def test_channels_and_rate_are_given_as_asked(make_sound: Callable[..., Path]) -> None:

@@ -4,12 +4,21 @@ from fractions import Fraction
 
 import cv2
 import numpy as np
+import pytest
 
-from shared.media.encode import ColourTags, Encoding, encode_video
+from shared.media.encode import Codec, Coding, ColourTags, encode_video, encoding_of
 from shared.media.planes import Planes
+from shared.media.profile import THIN
 
 
-def test_the_same_pictures_give_the_same_bytes_whatever_lay_in_memory_before() -> None:
+@pytest.mark.parametrize(
+    ("coding", "times"),
+    [
+        (Coding(codec=Codec.H264, crf=27.5, preset="veryfast"), 16),
+        (THIN.crop, 6),
+    ],
+)
+def test_the_same_pictures_give_the_same_bytes_whatever_lay_in_memory_before(coding: Coding, times: int) -> None:
     noise = np.random.default_rng(1)
     shades = cv2.GaussianBlur(noise.normal(size=(500, 500)).astype(np.float32), (0, 0), 6)
     texture = np.interp(shades, (shades.min(), shades.max()), (16, 235)).astype(np.uint8)
@@ -19,11 +28,11 @@ def test_the_same_pictures_give_the_same_bytes_whatever_lay_in_memory_before() -
         grain = noise.integers(0, 4, size=(320, 320), dtype=np.uint8)
         face = texture[y : y + 320, x : x + 320] + grain
         frames.append(Planes(y=face, u=texture[y : y + 160, :160].copy(), v=texture[:160, x : x + 160].copy()))
-    times = [40_000 * step for step in range(64)]
-    encoding = Encoding(rate=Fraction(25), crf=27.5, colour=ColourTags())
+    times_us = [40_000 * step for step in range(64)]
+    encoding = encoding_of(coding, rate=Fraction(25), colour=ColourTags())
     made = set()
-    for _ in range(16):
+    for _ in range(times):
         garbage = [noise.integers(0, 255, size=noise.integers(1_000, 900_000), dtype=np.uint8) for _ in range(20)]
         del garbage
-        made.add(encode_video(frames, times, encoding))
+        made.add(encode_video(frames, times_us, encoding))
     assert len(made) == 1

@@ -272,6 +272,7 @@ class JobReport(_message.Message):
     WAN_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     UNTOUCHED_FRAMES_FIELD_NUMBER: _builtins.int
+    LINK_PROFILE_FIELD_NUMBER: _builtins.int
     frames: _builtins.int
     """Frames in the result."""
     frame_rate: _builtins.float
@@ -282,6 +283,8 @@ class JobReport(_message.Message):
     """The engine that rendered."""
     untouched_frames: _builtins.int
     """Frames that passed through untouched since no face was found in them."""
+    link_profile: _builtins.str
+    """What crossed the link between edge and node, and how good it was: fast-link, balanced or thin."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageTime]:
         """The time of each stage."""
@@ -305,10 +308,11 @@ class JobReport(_message.Message):
         wan: Global___WanBytes | None = ...,
         engine: _builtins.str = ...,
         untouched_frames: _builtins.int = ...,
+        link_profile: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total", "wan", b"wan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "frame_rate", b"frame_rate", "frames", b"frames", "segments", b"segments", "stages", b"stages", "total", b"total", "untouched_frames", b"untouched_frames", "wan", b"wan"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "frame_rate", b"frame_rate", "frames", b"frames", "link_profile", b"link_profile", "segments", b"segments", "stages", b"stages", "total", b"total", "untouched_frames", b"untouched_frames", "wan", b"wan"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

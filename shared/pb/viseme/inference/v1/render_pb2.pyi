@@ -49,6 +49,30 @@ COLOR_MATRIX_BT2020: ColorMatrix.ValueType  # 3
 """ITU-R BT.2020, non-constant luminance."""
 Global___ColorMatrix: _TypeAlias = ColorMatrix  # noqa: Y015
 
+class _VideoCodec:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VideoCodecEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VideoCodec.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VIDEO_CODEC_UNSPECIFIED: _VideoCodec.ValueType  # 0
+    """Never sent."""
+    VIDEO_CODEC_H264: _VideoCodec.ValueType  # 1
+    """H.264."""
+    VIDEO_CODEC_AV1: _VideoCodec.ValueType  # 2
+    """AV1."""
+
+class VideoCodec(_VideoCodec, metaclass=_VideoCodecEnumTypeWrapper):
+    """What pictures are encoded with."""
+
+VIDEO_CODEC_UNSPECIFIED: VideoCodec.ValueType  # 0
+"""Never sent."""
+VIDEO_CODEC_H264: VideoCodec.ValueType  # 1
+"""H.264."""
+VIDEO_CODEC_AV1: VideoCodec.ValueType  # 2
+"""AV1."""
+Global___VideoCodec: _TypeAlias = VideoCodec  # noqa: Y015
+
 class _TritonState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -82,6 +106,36 @@ TRITON_STATE_LOCAL: TritonState.ValueType  # 4
 Global___TritonState: _TypeAlias = TritonState  # noqa: Y015
 
 @_typing.final
+class VideoCoding(_message.Message):
+    """A codec and how good it must be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODEC_FIELD_NUMBER: _builtins.int
+    CRF_FIELD_NUMBER: _builtins.int
+    PRESET_FIELD_NUMBER: _builtins.int
+    codec: Global___VideoCodec.ValueType
+    """The codec."""
+    crf: _builtins.float
+    """The encoder's rate factor; lower is better and larger: 0 to 51 for H.264 (x264), 0 to 63 for AV1 (SVT-AV1)."""
+    preset: _builtins.str
+    """The encoder's preset: a name from "ultrafast" to "slow" for H.264, a number from "4" to "12" for AV1."""
+    def __init__(
+        self,
+        *,
+        codec: Global___VideoCodec.ValueType = ...,
+        crf: _builtins.float = ...,
+        preset: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "crf", b"crf", "preset", b"preset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VideoCoding: _TypeAlias = VideoCoding  # noqa: Y015
+
+@_typing.final
 class RenderSpec(_message.Message):
     """What a job needs of the node. Sent first, and again as it was after a cut."""
 
@@ -95,6 +149,7 @@ class RenderSpec(_message.Message):
     SPEECH_DIGEST_FIELD_NUMBER: _builtins.int
     SPEECH_BYTES_FIELD_NUMBER: _builtins.int
     TOTAL_SEGMENTS_FIELD_NUMBER: _builtins.int
+    PATCH_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """For logs only."""
     engine: _builtins.str
@@ -111,6 +166,10 @@ class RenderSpec(_message.Message):
     """Size of the encoded speech in bytes (Ogg Opus or FLAC)."""
     total_segments: _builtins.int
     """Output segments that the whole job has, for progress and fairness."""
+    @_builtins.property
+    def patch(self) -> Global___VideoCoding:
+        """What rendered segments are encoded with; where it is not set, what the profile "balanced" says."""
+
     def __init__(
         self,
         *,
@@ -122,10 +181,11 @@ class RenderSpec(_message.Message):
         speech_digest: _builtins.bytes = ...,
         speech_bytes: _builtins.int = ...,
         total_segments: _builtins.int = ...,
+        patch: Global___VideoCoding | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["patch", b"patch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["color_matrix", b"color_matrix", "crop_px", b"crop_px", "engine", b"engine", "full_range", b"full_range", "job_id", b"job_id", "speech_bytes", b"speech_bytes", "speech_digest", b"speech_digest", "total_segments", b"total_segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["color_matrix", b"color_matrix", "crop_px", b"crop_px", "engine", b"engine", "full_range", b"full_range", "job_id", b"job_id", "patch", b"patch", "speech_bytes", b"speech_bytes", "speech_digest", b"speech_digest", "total_segments", b"total_segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -159,7 +219,7 @@ Global___SpeechPiece: _TypeAlias = SpeechPiece  # noqa: Y015
 
 @_typing.final
 class CropOffer(_message.Message):
-    """Announces a crop segment that the edge could send: H.264, about 2 s of source frames."""
+    """Announces a crop segment that the edge could send: an MP4 of H.264 or AV1, about 2 s of source frames."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -536,7 +596,7 @@ class RenderedPiece(_message.Message):
     offset_bytes: _builtins.int
     """Where the piece begins, in bytes."""
     data: _builtins.bytes
-    """The bytes (H.264), at most 1 MiB."""
+    """The bytes (an MP4 of what the spec asked for), at most 1 MiB."""
     @_builtins.property
     def complete(self) -> Global___RenderedSegment:
         """Set on the last piece alone."""
@@ -761,3 +821,47 @@ class GetStatusResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class MeasureLinkRequest(_message.Message):
+    """A piece of what is sent to measure the link."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILLER_FIELD_NUMBER: _builtins.int
+    filler: _builtins.bytes
+    """Any bytes, at most 64 KiB."""
+    def __init__(
+        self,
+        *,
+        filler: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filler", b"filler"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureLinkRequest: _TypeAlias = MeasureLinkRequest  # noqa: Y015
+
+@_typing.final
+class MeasureLinkResponse(_message.Message):
+    """The same piece back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILLER_FIELD_NUMBER: _builtins.int
+    filler: _builtins.bytes
+    """The bytes that came."""
+    def __init__(
+        self,
+        *,
+        filler: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filler", b"filler"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureLinkResponse: _TypeAlias = MeasureLinkResponse  # noqa: Y015

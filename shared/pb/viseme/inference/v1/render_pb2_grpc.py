@@ -46,6 +46,11 @@ class RenderServiceStub:
                 request_serializer=viseme_dot_inference_dot_v1_dot_render__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=viseme_dot_inference_dot_v1_dot_render__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.MeasureLink = channel.stream_stream(
+                '/viseme.inference.v1.RenderService/MeasureLink',
+                request_serializer=viseme_dot_inference_dot_v1_dot_render__pb2.MeasureLinkRequest.SerializeToString,
+                response_deserializer=viseme_dot_inference_dot_v1_dot_render__pb2.MeasureLinkResponse.FromString,
+                _registered_method=True)
 
 
 class RenderServiceServicer:
@@ -66,6 +71,13 @@ class RenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MeasureLink(self, request_iterator, context):
+        """Gives back whatever comes, so that the edge can tell how much the link carries; ends after 4 MiB.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RenderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +90,11 @@ def add_RenderServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=viseme_dot_inference_dot_v1_dot_render__pb2.GetStatusRequest.FromString,
                     response_serializer=viseme_dot_inference_dot_v1_dot_render__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'MeasureLink': grpc.stream_stream_rpc_method_handler(
+                    servicer.MeasureLink,
+                    request_deserializer=viseme_dot_inference_dot_v1_dot_render__pb2.MeasureLinkRequest.FromString,
+                    response_serializer=viseme_dot_inference_dot_v1_dot_render__pb2.MeasureLinkResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +152,33 @@ class RenderService:
             '/viseme.inference.v1.RenderService/GetStatus',
             viseme_dot_inference_dot_v1_dot_render__pb2.GetStatusRequest.SerializeToString,
             viseme_dot_inference_dot_v1_dot_render__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MeasureLink(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/viseme.inference.v1.RenderService/MeasureLink',
+            viseme_dot_inference_dot_v1_dot_render__pb2.MeasureLinkRequest.SerializeToString,
+            viseme_dot_inference_dot_v1_dot_render__pb2.MeasureLinkResponse.FromString,
             options,
             channel_credentials,
             insecure,

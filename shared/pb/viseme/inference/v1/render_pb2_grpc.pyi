@@ -38,6 +38,8 @@ class RenderServiceStub:
     """Renders the segments of one job; after a cut the same call is made again."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_render_pb2.GetStatusRequest, _render_pb2.GetStatusResponse]
     """Says how the node is and what it can do."""
+    MeasureLink: _grpc.StreamStreamMultiCallable[_render_pb2.MeasureLinkRequest, _render_pb2.MeasureLinkResponse]
+    """Gives back whatever comes, so that the edge can tell how much the link carries; ends after 4 MiB."""
 
 @_typing.type_check_only
 class RenderServiceAsyncStub(RenderServiceStub):
@@ -48,6 +50,8 @@ class RenderServiceAsyncStub(RenderServiceStub):
     """Renders the segments of one job; after a cut the same call is made again."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_render_pb2.GetStatusRequest, _render_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Says how the node is and what it can do."""
+    MeasureLink: _aio.StreamStreamMultiCallable[_render_pb2.MeasureLinkRequest, _render_pb2.MeasureLinkResponse]  # type: ignore[assignment]
+    """Gives back whatever comes, so that the edge can tell how much the link carries; ends after 4 MiB."""
 
 class RenderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Lip-sync as a function: crops and speech in, rendered crops out."""
@@ -67,5 +71,13 @@ class RenderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_render_pb2.GetStatusResponse, _abc.Awaitable[_render_pb2.GetStatusResponse]]:
         """Says how the node is and what it can do."""
+
+    @_abc_1.abstractmethod
+    def MeasureLink(
+        self,
+        request_iterator: _MaybeAsyncIterator[_render_pb2.MeasureLinkRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_render_pb2.MeasureLinkResponse], _abc.AsyncIterator[_render_pb2.MeasureLinkResponse]]:
+        """Gives back whatever comes, so that the edge can tell how much the link carries; ends after 4 MiB."""
 
 def add_RenderServiceServicer_to_server(servicer: RenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
