@@ -1,19 +1,17 @@
 """The ``viseme`` command. Imports are lazy: ``viseme --help`` must come at once."""
 
-import contextlib
-import errno
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shared.cli.exits import WORDS, ExitCode, exit_code
-from shared.cli.places import Places
-from shared.errors import VisemeError
+from shared.cli.assets import assets
+from shared.cli.command import EdgeOption, JobArgument, JsonOption, OutputOption, places, run_command, speaks_unicode
+from shared.cli.exits import WORDS
 from shared.memory import KEEP_MESSAGES, set_malloc
 
 if TYPE_CHECKING:
@@ -30,6 +28,9 @@ app = typer.Typer(
 )
 
 
+app.add_typer(assets)
+
+
 class Fit(StrEnum):
     """When the speech is longer than the video."""
 
@@ -37,15 +38,6 @@ class Fit(StrEnum):
     LOOP = "loop"
     BOUNCE = "bounce"
     HOLD = "hold"
-
-
-EdgeOption = Annotated[
-    str | None,
-    typer.Option("--edge", metavar="HOST:PORT", envvar="VISEME_EDGE", help="The edge to use; else the local one."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, no bars.")]
-OutputOption = Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="The file to write.")]
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, from `viseme jobs`.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -104,11 +96,11 @@ def dub(
             rate_limit=read_rate(limit_rate),
             report=report,
             words=("viseme", *sys.argv[1:]),
-            plain=not _speaks_unicode(),
+            plain=not speaks_unicode(),
         )
-        return work(order, _places(), display)
+        return work(order, places(), display)
 
-    _run(run_dub, as_json=as_json)
+    run_command(run_dub, as_json=as_json)
 
 
 @app.command()
@@ -136,14 +128,14 @@ def up(
         for name, address in (*edge_listens.items(), *((f"node-{k}", v) for k, v in node_listens.items())):
             parse_listen(address, field=name, insecure=insecure)
         order = UpOrder(
-            data=(data or _places().data).resolve(),
+            data=(data or places().data).resolve(),
             edge_listens=edge_listens,
             node_listens=node_listens,
             flags=("--insecure",) if insecure else (),
         )
-        return work(order, _places().state, display)
+        return work(order, places().state, display)
 
-    _run(run_up, as_json=as_json, stop_is_fine=True)
+    run_command(run_up, as_json=as_json, stop_is_fine=True)
 
 
 @app.command()
@@ -155,7 +147,7 @@ def jobs(
     """List jobs."""
     from shared.cli import jobs as work
 
-    _run(lambda _display: work.list_jobs(edge, _places(), limit=limit, as_json=as_json), as_json=as_json)
+    run_command(lambda _display: work.list_jobs(edge, places(), limit=limit, as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -163,7 +155,9 @@ def watch(job: JobArgument, edge: EdgeOption = None, as_json: JsonOption = False
     """Follow a job to its end."""
     from shared.cli import jobs as work
 
-    _run(lambda display: work.watch(edge, _places(), job, display, ascii_only=not _speaks_unicode()), as_json=as_json)
+    run_command(
+        lambda display: work.watch(edge, places(), job, display, ascii_only=not speaks_unicode()), as_json=as_json
+    )
 
 
 @app.command()
@@ -171,7 +165,7 @@ def cancel(job: JobArgument, edge: EdgeOption = None, as_json: JsonOption = Fals
     """Stop a job."""
     from shared.cli import jobs as work
 
-    _run(lambda _display: work.cancel(edge, _places(), job, as_json=as_json), as_json=as_json)
+    run_command(lambda _display: work.cancel(edge, places(), job, as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -179,7 +173,7 @@ def download(job: JobArgument, output: OutputOption, edge: EdgeOption = None, as
     """Save a job's result, waiting for it if need be; takes up a download that broke."""
     from shared.cli import jobs as work
 
-    _run(lambda display: work.download(edge, _places(), job, output, display), as_json=as_json)
+    run_command(lambda display: work.download(edge, places(), job, output, display), as_json=as_json)
 
 
 @app.command()
@@ -187,7 +181,7 @@ def engines(edge: EdgeOption = None, as_json: JsonOption = False) -> None:
     """List what can render."""
     from shared.cli import jobs as work
 
-    _run(lambda _display: work.engines(edge, _places(), as_json=as_json), as_json=as_json)
+    run_command(lambda _display: work.engines(edge, places(), as_json=as_json), as_json=as_json)
 
 
 def run() -> None:
@@ -200,36 +194,3 @@ def run() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     set_malloc(KEEP_MESSAGES, os.environ)
     app(prog_name="viseme")
-
-
-def _run(work: Callable[["Display"], Coroutine[Any, Any, None]], *, as_json: bool, stop_is_fine: bool = False) -> None:
-    from shared.cli.display import choose_display, show_error
-    from shared.cli.interrupt import Interrupted, run_interruptible
-
-    try:
-        run_interruptible(lambda: work(choose_display(as_json=as_json)))
-    except VisemeError as error:
-        code = exit_code(error)
-        show_error(error, code, as_json=as_json)
-        raise typer.Exit(code) from None
-    except Interrupted as stop:
-        raise typer.Exit(ExitCode.OK if stop_is_fine else stop.code) from None
-    except BrokenPipeError:
-        # Whoever read our output has gone; nothing more can be told to anybody.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(ExitCode.FAILED) from None
-    except OSError as error:
-        # Most often our own output goes to a disk that is full: what is left to say can only go to the other stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        with contextlib.suppress(OSError):
-            sys.stderr.write(f"viseme: cannot read or write: {error}\n")
-        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        raise typer.Exit(ExitCode.EXHAUSTED if is_full else ExitCode.FAILED) from None
-
-
-def _places() -> Places:
-    return Places.of(os.environ)
-
-
-def _speaks_unicode() -> bool:
-    return (sys.stderr.encoding or "").lower().replace("-", "").startswith("utf8")

@@ -301,3 +301,21 @@ def test_every_error_has_an_exit_code() -> None:
         waiting.extend(kind.__subclasses__())
     assert exit_code(errors.JobFailedError("x", cause_reason="queue_full")) is ExitCode.EXHAUSTED
     assert exit_code(errors.JobFailedError("x", cause_reason="something new")) is ExitCode.FAILED
+
+
+async def test_assets_are_listed_and_deleted(fake: FakeEdge, cli: Cli) -> None:
+    ids = [fake.store(bytes([number]) * 70_000, f"clip\x1b[{number}.mp4") for number in range(3)]
+    told = (await cli("assets", "list", "--edge", fake.address, "--json")).objects()
+    assert {one["id"] for one in told} == set(ids)
+    assert {(one["size_bytes"], one["state"]) for one in told} == {(70_000, "ready")}
+    lines = (await cli("assets", "list", "--edge", fake.address, "--limit", "2")).out.splitlines()
+    assert len(lines) == 3
+    assert lines[1].startswith(told[0]["id"])
+    assert "0.1 MiB" in lines[1]
+    assert "\x1b" not in lines[1]
+    done = await cli("assets", "rm", ids[0], ids[1][:10], "--edge", fake.address)
+    assert done.code == 0
+    assert list(fake.stored) == [ids[2]]
+    wrong = await cli("assets", "rm", "abc", "--edge", fake.address)
+    assert wrong.code == ExitCode.BAD_INPUT
+    assert "at least 6 letters" in wrong.err
