@@ -48,6 +48,7 @@ from shared.pb.viseme.gateway.v1.asset_pb2_grpc import add_AssetServiceServicer_
 from shared.pb.viseme.gateway.v1.job_pb2_grpc import add_JobServiceServicer_to_server
 from shared.pb.viseme.gateway.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
 from shared.rpc.address import Address, parse_address, parse_listen
+from shared.rpc.congestion import tell_congestion_control
 from shared.rpc.server import RpcServer
 from shared.telemetry.metrics import CallMetrics, new_registry, serve_metrics
 from shared.version import version
@@ -98,6 +99,7 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
     web = parse_listen(settings.web, field="web", insecure=settings.insecure)
     scraped = parse_listen(settings.metrics, field="metrics", insecure=settings.insecure)
     node_address = parse_address(settings.node, field="node")
+    tell_congestion_control(node_address)
     async with AsyncExitStack() as stack:
         registry = new_registry()
         metrics = EdgeMetrics(registry, settings.name)

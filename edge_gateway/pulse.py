@@ -27,6 +27,13 @@ _KNOCKS: Final = 16
 _GRACE_S: Final = 0.25
 _LATE_S: Final = 2.0
 _LATEST_S: Final = 64.0
+_STALL_S: Final = 4.0
+"""An answer on the streams' connection may take so long while questions on the other are answered: 64 KiB, what gRPC
+puts on the way unasked, take as long at 128 kbit/s."""
+_STALL_ROUNDS: Final = 12.0
+"""Or so many times what the other connection's answer takes."""
+_STALL_SLACK: Final = 3.0
+"""Or so many times what an answer took here before."""
 
 
 class Line(Protocol):
@@ -61,6 +68,9 @@ class Pulse:
     cut, and the streams' connection gives none. A link that is slow or full, or a node that is busy, treats old and new
     connections alike.
 
+    While questions are answered, one is kept open on the streams' connection, too: that one may have died alone, behind
+    a balancer or a translator of addresses that has forgotten it.
+
     Args:
         line: What is watched.
         clock: Seconds, never going back; the one of ``heard_at``.
@@ -82,13 +92,21 @@ class Pulse:
         self._jitter = jitter
         self._quick_s = _QUICK_S
         self._late_s = _LATE_S
+        self._stall_s = _STALL_S
+        self._on_streams: asyncio.Task[bool] | None = None
+        self._on_streams_at = 0.0
 
     async def watch(self) -> None:
         """Look after the connections until cancelled."""
-        while True:
-            await self._sleep(_LOOK_S)
-            if self._is_silent():
-                await self.feel()
+        try:
+            while True:
+                await self._sleep(_LOOK_S)
+                if self._is_silent():
+                    await self.feel()
+                else:
+                    self._take_back()
+        finally:
+            self._take_back()
 
     async def feel(self) -> None:
         """Ask once, and renew the connections if it turns out that they were cut."""
@@ -97,14 +115,48 @@ class Pulse:
         try:
             await self._first({question}, self._quick_s)
             if not _is_answered(question):
+                # What is asked on the streams' connection has to wait as long as everything else.
+                self._take_back()
                 await self._search(question, asked_at)
                 return
             took_s = self._clock() - asked_at
             self._quick_s = min(max(_QUICK_S, _ROUNDS * took_s), _LONGEST_S)
             self._late_s = _LATE_S
+            self._feel_streams(took_s)
         finally:
             question.cancel()
             await asyncio.gather(question, return_exceptions=True)
+
+    def _feel_streams(self, took_s: float) -> None:
+        """Ask on the streams' connection or, where that was done, see what came of it; never waits.
+
+        Args:
+            took_s: What the answer on the other connection took just now.
+        """
+        if self._on_streams is None:
+            self._on_streams_at = self._clock()
+            self._on_streams = asyncio.create_task(self._ask_streams())
+            return
+        waited_s = self._clock() - self._on_streams_at
+        if self._on_streams.done():
+            self._take_back()
+        elif waited_s >= max(self._stall_s, _STALL_ROUNDS * took_s):
+            # Should a full connection be taken for a dead one, then ever more rarely.
+            self._stall_s = min(2 * self._stall_s, _LATEST_S)
+            self._take_back()
+            self._renew_if_silent()
+
+    async def _ask_streams(self) -> bool:
+        asked_at = self._clock()
+        is_alive = await _works(self._line.ask_streams(_ASK_S))
+        if is_alive:
+            self._stall_s = min(max(_STALL_S, _STALL_SLACK * (self._clock() - asked_at)), _LATEST_S)
+        return is_alive
+
+    def _take_back(self) -> None:
+        if self._on_streams is not None:
+            self._on_streams.cancel()
+            self._on_streams = None
 
     async def _search(self, question: asyncio.Task[None], asked_at: float) -> None:
         """Try new connections until one gets through, or an old one comes back to life."""

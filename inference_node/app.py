@@ -31,6 +31,7 @@ from shared.errors import InvalidInputError
 from shared.lock import locked
 from shared.pb.viseme.inference.v1.render_pb2_grpc import add_RenderServiceServicer_to_server
 from shared.rpc.address import Address, parse_listen
+from shared.rpc.congestion import tell_congestion_control
 from shared.rpc.server import RpcServer
 from shared.telemetry.logging import get_logger
 from shared.telemetry.metrics import CallMetrics, new_registry, serve_metrics
@@ -110,6 +111,7 @@ async def running_node(
 async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory]) -> AsyncIterator[Node]:
     listen = parse_listen(settings.listen, insecure=settings.insecure)
     metrics_listen = parse_listen(settings.metrics, field="metrics", insecure=settings.insecure)
+    tell_congestion_control(listen)
     async with AsyncExitStack() as stack:
         stack.enter_context(locked(settings.data))
         page = new_registry()

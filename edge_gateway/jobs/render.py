@@ -143,6 +143,7 @@ class RenderLeg:
         self._patience = Patience(settings.patience_s)
         self._partial: dict[int, int] = {}
         self._sent_bytes = 0
+        self._told: tuple[str, str, list[int]] | None = None
         self.engine = spec.engine
         """The engine that renders, as the node says."""
 
@@ -175,18 +176,23 @@ class RenderLeg:
             await self._journal.record(
                 self._spec.job_id, Notice(severity=Severity.WARNING, reason=error.reason, message=message)
             )
-        _LOG.warning(
-            "render stream ended",
-            job_id=self._spec.job_id,
-            node=self._node.address,
-            reason=error.reason,
-            error=error.message,
-            again=again,
-        )
+        told = (error.reason, error.message, again)
+        if told != self._told:
+            # In a long outage every try ends alike: one line for all of them.
+            self._told = told
+            _LOG.warning(
+                "render stream ended",
+                job_id=self._spec.job_id,
+                node=self._node.address,
+                reason=error.reason,
+                error=error.message,
+                again=again,
+            )
         await self._patience.wait(error)
 
     async def recovered(self, node: str) -> None:
         """The node works again: say so if somebody was told to wait."""
+        self._told = None
         if self._patience.calm():
             count = len(self._orders.missing)
             message = f"The node {node} at {self._node.address} renders again; {count} segments are ordered anew."

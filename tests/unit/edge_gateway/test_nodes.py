@@ -12,8 +12,9 @@ from shared.errors import NodeUnavailableError
 from shared.media.profile import BALANCED
 from shared.pb.viseme.inference.v1 import render_pb2 as pb
 from shared.pb.viseme.inference.v1.render_pb2_grpc import RenderServiceServicer, add_RenderServiceServicer_to_server
-from shared.rpc.address import Address
+from shared.rpc.address import Address, parse_address
 from shared.rpc.server import RpcServer
+from tests.silence import silence
 
 
 class Teller(RenderServiceServicer):
@@ -140,3 +141,24 @@ async def test_an_error_inside_comes_out_as_it_is() -> None:
     with pytest.raises(NodeUnavailableError, match="mine"):
         async with GrpcNode.open(Address(host="127.0.0.1", port=1), on_up=lambda _: None, on_down=lambda _: None):
             raise NodeUnavailableError("mine")
+
+
+async def test_a_connection_for_media_that_dies_alone_is_given_up_long_before_keepalive_would() -> None:
+    """Of 20 s and 10 s more; questions on the other connection are answered all the while."""
+    rpc = RpcServer(Address(host="127.0.0.1", port=0), services=["viseme.inference.v1.RenderService"], grace_s=0.1)
+    add_RenderServiceServicer_to_server(Quiet(), rpc.server)
+    async with (
+        rpc.serving() as address,
+        silence(str(address)) as (link, relayed),
+        GrpcNode.open(parse_address(relayed, field="node"), on_up=lambda _: None, on_down=lambda _: None) as node,
+    ):
+        async with node.render(Meter()) as stream:
+            await stream.send(SPEC)
+            assert isinstance(await stream.receive(), Accepted)
+            (media,) = link.connections
+            media.is_silent = True
+            with pytest.raises(NodeUnavailableError, match="cut"):
+                await stream.receive()
+        async with node.render(Meter()) as stream:
+            await stream.send(SPEC)
+            assert isinstance(await stream.receive(), Accepted)

@@ -166,3 +166,31 @@ async def test_a_dead_connection_for_questions_does_not_keep_from_looking() -> N
     line = FakeLine(Time(), old=NEVER, new=after(0.05, cut_until=140.0), streams=NEVER)
     await watch(line, 142.0)
     assert len(line.renewed) == 1
+
+
+async def test_streams_whose_connection_died_alone_are_made_anew_within_seconds() -> None:
+    line = FakeLine(Time(), old=after(0.1), new=after(0.1), streams=NEVER)
+    await watch(line, 106.0)
+    assert len(line.renewed) == 1
+    assert line.knocks == []
+
+
+async def test_a_dead_connection_is_told_by_the_round_trip_of_the_other() -> None:
+    line = FakeLine(Time(), old=after(0.45), new=after(0.45), streams=NEVER)
+    await watch(line, 112.0)
+    assert len(line.renewed) == 1
+    assert line.renewed[0] >= 105.4
+
+
+@pytest.mark.parametrize(("full_s", "times"), [(3.0, 0), (6.0, 1), (20.0, 3)])
+async def test_a_full_connection_is_taken_for_a_dead_one_ever_more_rarely(full_s: float, times: int) -> None:
+    line = FakeLine(Time(), old=after(0.1), new=after(0.1), streams=after(full_s))
+    await watch(line, 400.0)
+    assert len(line.renewed) == times
+
+
+async def test_a_silence_that_ends_takes_the_question_back() -> None:
+    line = FakeLine(Time(), old=after(0.1), new=after(0.1), streams=NEVER)
+    line.heard = lambda now: now - 2.0 if now % 4 < 3 else now
+    await watch(line, 200.0)
+    assert line.renewed == []
