@@ -6,30 +6,24 @@ uploaded, at its own rate, and begins with the first frame.
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
 import av
-import numpy as np
-from av.audio.frame import AudioFrame
-from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from edge_gateway.speech_track import SOUND_BITRATE, SpeechTrack
 from shared.errors import InternalError
-from shared.media.audio import Samples, SoundReader, open_sound
+from shared.media.audio import SoundReader, open_sound
 from shared.media.encode import TICKS, ticks
 from shared.media.limits import MediaLimits
 from shared.media.sandbox import Channel
 
-SOUND_BITRATE = 192_000
-"""Bits a second of the result's sound, both channels together."""
-
-_RATES = (44_100, 48_000)
 _REORDERED = 2
 """Frames that libx264's pictures wait for others at most."""
 _OPTIONS = {"movflags": "+faststart", "fflags": "+bitexact", "video_track_timescale": str(TICKS)}
@@ -83,12 +77,14 @@ def finish(channel: Channel, arguments: dict[str, Any]) -> None:
 
 def _write(order: FinishOrder, speech: SoundReader) -> int:
     with av.open(str(order.output), "w", format="mp4", options=_OPTIONS) as out:
-        pictures, sound = _Pictures(out, order.segments[0]), _Sound(out, speech, order)
+        pictures, sound = _Pictures(out, order.segments[0]), SpeechTrack(out, speech, order.sound_bitrate)
         ends_us = [*order.starts_us[1:], order.length_us]
         for path, start_us, end_us in zip(order.segments, order.starts_us, ends_us, strict=True):
             pictures.add(path, start_us, end_us)
-            sound.add_until(end_us)
-        sound.close()
+            for packet in sound.until(end_us):
+                out.mux_one(packet)
+        for packet in sound.close():
+            out.mux_one(packet)
         return pictures.count
 
 
@@ -140,43 +136,3 @@ class _Pictures:
             packet.time_base = Fraction(1, TICKS)
             self._out.mux_one(packet)
             self.count += 1
-
-
-class _Sound:
-    """Encodes the speech piece by piece, in step with the pictures."""
-
-    def __init__(self, out: OutputContainer, speech: SoundReader, order: FinishOrder) -> None:
-        channels = min(speech.info.channels, 2)
-        self._rate = speech.info.rate if speech.info.rate in _RATES else _RATES[1]
-        self._layout = "stereo" if channels == 2 else "mono"
-        self._blocks = _endless(speech.blocks(rate=self._rate, channels=channels), channels, self._rate)
-        self._left = np.zeros((channels, 0), np.float32)
-        self._at = 0
-        self._out = out
-        stream = out.add_stream("aac", rate=self._rate, layout=self._layout, bit_rate=order.sound_bitrate)
-        if not isinstance(stream, AudioStream):
-            raise TypeError("aac makes sound")
-        self._stream = stream
-
-    def add_until(self, time_us: int) -> None:
-        """Encode the speech up to a time of the result."""
-        end = round(time_us * self._rate / 1_000_000)
-        while self._at < end:
-            if not self._left.shape[1]:
-                self._left = next(self._blocks)
-            block, self._left = np.split(self._left, [min(self._left.shape[1], end - self._at)], axis=1)
-            frame = AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=self._layout)
-            frame.sample_rate, frame.pts, frame.time_base = self._rate, self._at, Fraction(1, self._rate)
-            self._at += block.shape[1]
-            self._out.mux(self._stream.encode(frame))
-
-    def close(self) -> None:
-        """Encode what the encoder still holds."""
-        self._out.mux(self._stream.encode(None))
-
-
-def _endless(blocks: Iterator[Samples], channels: int, rate: int) -> Iterator[Samples]:
-    """Sound, and silence after it."""
-    yield from blocks
-    while True:
-        yield np.zeros((channels, rate), np.float32)

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_gateway.composite import composite
 from edge_gateway.finish import finish
+from edge_gateway.fragments import cut_live, cut_result
 from edge_gateway.jobs.faces import FaceAsk
 from edge_gateway.jobs.files import Speech
 from edge_gateway.prepare import prepare
@@ -16,7 +17,13 @@ from shared.media.probe import MediaInfo, probe_task
 from shared.media.profile import SpeechCoding, speech_task
 from shared.media.sandbox import Child, ChildLimits, Sandbox
 
-PRELOAD = ("edge_gateway.prepare", "edge_gateway.composite", "edge_gateway.finish", "shared.media.probe")
+PRELOAD = (
+    "edge_gateway.prepare",
+    "edge_gateway.composite",
+    "edge_gateway.finish",
+    "edge_gateway.fragments",
+    "shared.media.probe",
+)
 """Modules that every child of the edge has loaded."""
 
 
@@ -140,3 +147,20 @@ class Children:
             "limits": self._media,
         }
         await self._sandbox.call(finish, arguments, self._limits, self._settings.finish_s)
+
+    @asynccontextmanager
+    async def fragments(self, speech: Path) -> AsyncIterator[Child]:
+        """Cut a preview out of composited segments; see :func:`edge_gateway.fragments.cut_live`."""
+        arguments = {"speech": str(speech), "field": "speech", "limits": self._media}
+        async with self._sandbox.spawn(cut_live, arguments, self._limits) as child:
+            yield child
+
+    async def result_fragments(self, path: Path, output: Path) -> dict[str, Any]:
+        """Find the fragments of a result; see :func:`edge_gateway.fragments.cut_result`.
+
+        Raises:
+            DeadlineError: it took too long.
+        """
+        arguments = {"path": str(path), "field": "result", "output": str(output)}
+        message = await self._sandbox.call(cut_result, arguments, self._limits, self._settings.finish_s)
+        return message.header

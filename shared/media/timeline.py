@@ -48,6 +48,8 @@ class OutputSegment:
 
     index: int
     frames: tuple[OutputFrame, ...]
+    is_last: bool = False
+    """Whether the result ends with it."""
 
     @property
     def start_us(self) -> int:
@@ -164,7 +166,7 @@ class Timeline:
                     self._close_segment()
                 self._pending.append(frame)
             else:
-                self._close_segment()
+                self._close_segment(is_last=True)
                 self._complete = True
         return self._segments
 
@@ -195,8 +197,9 @@ class Timeline:
     def _is_full(self, time_us: int) -> bool:
         return time_us - self._pending[0].time_us >= self._segment_us or len(self._pending) >= SEGMENT_FRAMES
 
-    def _close_segment(self) -> None:
-        self._segments.append(OutputSegment(index=len(self._segments), frames=tuple(self._pending)))
+    def _close_segment(self, *, is_last: bool = False) -> None:
+        segment = OutputSegment(index=len(self._segments), frames=tuple(self._pending), is_last=is_last)
+        self._segments.append(segment)
         self._pending = []
 
     def _shown(self) -> Iterator[OutputFrame | None]:
