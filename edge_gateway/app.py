@@ -26,7 +26,10 @@ from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.faces import Faces
 from edge_gateway.jobs.job import UNFINISHED, Change
 from edge_gateway.jobs.pipeline import Pipeline, PipelineSettings
+from edge_gateway.jobs.preview import Previews
+from edge_gateway.jobs.reel import Reels
 from edge_gateway.jobs.render import RenderSettings
+from edge_gateway.jobs.result_reel import ResultReels
 from edge_gateway.jobs.service import JobService
 from edge_gateway.jobs.shelf import FaceShelf
 from edge_gateway.jobs.sqlite import SqliteJobs
@@ -36,7 +39,9 @@ from edge_gateway.rpc.assets import AssetServicer
 from edge_gateway.rpc.jobs import JobServicer
 from edge_gateway.rpc.network import NetworkServicer
 from edge_gateway.settings import EdgeSettings
+from edge_gateway.web.content import Content
 from edge_gateway.web.http import HeadLimits
+from edge_gateway.web.preview import PreviewPages
 from edge_gateway.web.server import serve_web
 from edge_gateway.web.status import StatusPage
 from edge_gateway.web.tus import TusFiles
@@ -77,6 +82,7 @@ class _Core:
     assets: AssetService
     streams: StreamUploads
     jobs: JobService
+    previews: Previews
     journal: Journal
     dispatcher: Dispatcher
     shelf: FaceShelf
@@ -117,10 +123,10 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
             engines=node.engines,
         )
         add_AssetServiceServicer_to_server(AssetServicer(core.assets, identity, core.media), rpc.server)
-        add_JobServiceServicer_to_server(JobServicer(core.jobs, core.journal), rpc.server)
+        add_JobServiceServicer_to_server(JobServicer(core.jobs, core.journal, core.previews), rpc.server)
         add_NetworkServiceServicer_to_server(NetworkServicer(identity), rpc.server)
         page = StatusPage(identity, core.jobs, lambda: (node.address, node.is_up), rpc.draining.is_set)
-        site = Starlette(routes=[*page.routes(), *TusFiles(core.streams).routes()])
+        site = _site(core, page)
         await stack.enter_async_context(_background(core, metrics, settings.node_poll_s))
         metrics_at = stack.enter_context(serve_metrics(registry, scraped))
         head = HeadLimits(bytes=settings.web_head_bytes, seconds=settings.web_head_s)
@@ -178,12 +184,14 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         shelf.wake()
 
     journal = Journal(repository, on_end=ended)
+    reels = Reels(children.fragments)
     pipeline = Pipeline(
         assets=assets,
         faces=faces,
         children=children,
         node=node,
         journal=journal,
+        reels=reels,
         folder=lambda job_id: folders["jobs"] / job_id,
         settings=_pipeline_settings(settings),
         on_report=metrics.reported,
@@ -199,10 +207,20 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         queue_limit=settings.queue_limit,
         engines=lambda: frozenset(engine.name for engine in node.engines()),
     )
+    previews = Previews(
+        jobs,
+        journal,
+        reels,
+        ResultReels(assets, children.result_fragments),
+        piece_bytes=settings.download_piece_bytes,
+        watchers=settings.preview_watchers,
+        count_down=metrics.client_down,
+    )
     return _Core(
         assets=assets,
         streams=streams,
         jobs=jobs,
+        previews=previews,
         journal=journal,
         dispatcher=dispatcher,
         shelf=shelf,
@@ -214,6 +232,11 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
 
 async def _videos_in_use(repository: SqliteJobs) -> set[str]:
     return {job.video_asset_id for job in await repository.in_states(UNFINISHED)}
+
+
+def _site(core: _Core, page: StatusPage) -> Starlette:
+    files, content, previews = TusFiles(core.streams), Content(core.assets, core.jobs), PreviewPages(core.previews)
+    return Starlette(routes=[*page.routes(), *files.routes(), *content.routes(), *previews.routes()])
 
 
 @asynccontextmanager

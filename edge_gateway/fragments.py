@@ -87,7 +87,7 @@ def cut_live(channel: Channel, arguments: dict[str, Any]) -> None:
     order = LiveOrder.of(arguments)
     with open_sound(order.speech, order.limits, order.field) as speech, av.open(io.BytesIO(), "w", format="mp4") as out:
         sound = SpeechTrack(out, speech, order.sound_bitrate)
-        waiting, reel, config = _Waiting(sound.rate), _Reel(), b""
+        waiting, strip, config = _Waiting(sound.rate), _Strip(), b""
         while (message := channel.receive()) is not None:
             header = message.header
             path, end_us, is_last = Path(header["path"]), int(header["end_us"]), bool(header["is_last"])
@@ -102,7 +102,7 @@ def cut_live(channel: Channel, arguments: dict[str, Any]) -> None:
                 channel.send({"kind": "init", "mime_type": mime_type(pictures)}, init_segment(pictures, format_))
             if pictures.config != config:
                 raise InternalError(f"segment {path.name} was encoded otherwise than the first")
-            fragment = reel.add(shown, heard)
+            fragment = strip.add(shown, heard)
             if not header["skip"]:
                 channel.send({"kind": "fragment"}, fragment.to_bytes())
 
@@ -110,22 +110,21 @@ def cut_live(channel: Channel, arguments: dict[str, Any]) -> None:
 def cut_result(channel: Channel, arguments: dict[str, Any]) -> None:
     """Sandbox task: find the fragments of a result that viseme made.
 
-    Arguments: ``path``, and ``output``, which will hold the init segment and the :class:`Fragment` records; their
-    extents lie in ``path``. Sends one message, ``{"mime_type", "init_bytes", "record_bytes": [...]}``.
+    Arguments: ``path``, and ``output``, which will hold the :class:`Fragment` records; their extents lie in ``path``.
+    Sends one message, ``{"mime_type", "record_bytes": [...]}`` with the init segment.
     """
     with av.open(str(arguments["path"]), "r", format="mov") as media:
         track = media.streams.audio[0].codec_context
         sound = SoundFormat(rate=track.sample_rate, channels=track.channels, lead=_LEAD, config=track.extradata or b"")
         found = _found(media, sound.rate)
         pictures = _picture_format(media, found[0][0], found[0][1].end)
-    init, reel, sizes = init_segment(pictures, sound), _Reel(), []
+    strip, sizes = _Strip(), []
     with Path(arguments["output"]).open("wb") as output:
-        output.write(init)
         for shown, heard in found:
-            record = reel.add(shown, heard).to_bytes()
+            record = strip.add(shown, heard).to_bytes()
             output.write(record)
             sizes.append(len(record))
-    channel.send({"mime_type": mime_type(pictures), "init_bytes": len(init), "record_bytes": sizes})
+    channel.send({"mime_type": mime_type(pictures), "record_bytes": sizes}, init_segment(pictures, sound))
 
 
 def _picture_format(container: InputContainer, shown: Sequence[_Shown], end: int) -> PictureFormat:
@@ -206,7 +205,7 @@ class _Sound:
     end: int
 
 
-class _Reel:
+class _Strip:
     """Puts fragments together, in order from the first.
 
     Pictures are decoded at the times at which those two before them are shown, as in the result.
@@ -239,11 +238,12 @@ class _Reel:
             Run(start=first + self._lead, samples=pictures),
             Run(start=sound.packets[0].at + _LEAD if heard else 0, samples=heard),
         )
+        packets: list[_Shown | _Heard] = [*shown, *sound.packets]
         return Fragment(
             start_us=_microseconds(starts[0]),
             end_us=_microseconds(sound.end),
             head=head,
-            extents=_joined((one.place, one.size) for one in (*shown, *sound.packets) if one.place),
+            extents=_joined((one.place, one.size) for one in packets if one.place),
             tail=b"".join(one.data for one in sound.packets),
         )
 

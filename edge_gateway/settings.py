@@ -58,6 +58,7 @@ class EdgeSettings(ServiceSettings):
     download_piece_bytes: int = Field(
         default=256 << 10, ge=1 << 10, le=1 << 20, description="bytes in one message down"
     )
+    preview_watchers: int = Field(default=256, ge=1, description="previews that may be watched at once")
     disk_reserve_bytes: int = Field(default=64 << 20, ge=0, description="room on the disk that uploads leave free")
 
     face_cache_bytes: int = Field(default=20 << 30, ge=0, description="bytes of faces kept for later jobs")

@@ -282,6 +282,10 @@ class AssetService:
         """Where a ready asset's bytes lie."""
         return self._store.path(asset_id)
 
+    def beside(self, asset_id: str, name: str) -> Path:
+        """Where a file may lie that is made from a ready asset; it goes with the asset."""
+        return self._store.path(asset_id).with_name(name)
+
     async def keep_result(self, path: Path, name: str) -> Asset:
         """Take a finished video as an asset of kind RESULT; the file is moved."""
         media = await self._probe(path, "result")

@@ -15,7 +15,7 @@ from edge_gateway.prepare import prepare
 from shared.media.limits import MediaLimits
 from shared.media.probe import MediaInfo, probe_task
 from shared.media.profile import SpeechCoding, speech_task
-from shared.media.sandbox import Child, ChildLimits, Sandbox
+from shared.media.sandbox import Child, ChildLimits, Message, Sandbox
 
 PRELOAD = (
     "edge_gateway.prepare",
@@ -155,12 +155,11 @@ class Children:
         async with self._sandbox.spawn(cut_live, arguments, self._limits) as child:
             yield child
 
-    async def result_fragments(self, path: Path, output: Path) -> dict[str, Any]:
+    async def result_fragments(self, path: Path, output: Path) -> Message:
         """Find the fragments of a result; see :func:`edge_gateway.fragments.cut_result`.
 
         Raises:
             DeadlineError: it took too long.
         """
         arguments = {"path": str(path), "field": "result", "output": str(output)}
-        message = await self._sandbox.call(cut_result, arguments, self._limits, self._settings.finish_s)
-        return message.header
+        return await self._sandbox.call(cut_result, arguments, self._limits, self._settings.finish_s)

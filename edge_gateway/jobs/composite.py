@@ -70,6 +70,7 @@ class CompositeLeg:
         rendered: Which segments are ready.
         usage: The job's figures.
         board: Where progress goes.
+        on_composited: Told each segment that is on disk.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class CompositeLeg:
         usage: Usage,
         board: ProgressBoard,
         expected_frames: int,
+        on_composited: Callable[[OutputSegment], None],
     ) -> None:
         self._start = start
         self._face = face
@@ -91,6 +93,7 @@ class CompositeLeg:
         self._rendered = rendered
         self._usage = usage
         self._board = board
+        self._on_composited = on_composited
         self._done_frames = 0
         self.total_frames = expected_frames
         """Frames of the whole result, as far as known."""
@@ -154,6 +157,7 @@ class CompositeLeg:
         raise InternalError("the compositing task ended early")
 
     def _count(self, segment: OutputSegment) -> None:
+        self._on_composited(segment)
         self._done_frames += len(segment.frames)
         self._board.set(
             Progress(

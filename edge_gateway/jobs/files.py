@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_gateway.disk import make_directory, write_atomic
+from edge_gateway.fragment import Fragment
 from edge_gateway.jobs.node import RenderedCard
 
 _SPEECH: Final = "speech.sound"
@@ -114,6 +115,17 @@ class JobFiles:
         write_atomic(self.composited(segment), data)
         (self._root / f"rendered-{segment:05d}.json").unlink(missing_ok=True)
         self._rendered(segment).unlink(missing_ok=True)
+
+    def fragment(self, segment: int) -> Fragment | None:
+        """The fragment of the preview that shows a composited segment, if it was made."""
+        try:
+            return Fragment.of((self._root / f"fragment-{segment:05d}").read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def put_fragment(self, segment: int, record: bytes) -> None:
+        """Keep a fragment's record; its extents lie in the composited segment."""
+        write_atomic(self._root / f"fragment-{segment:05d}", record)
 
     def result(self) -> Path:
         """Where the result is made before it becomes an asset."""

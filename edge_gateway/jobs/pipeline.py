@@ -20,6 +20,7 @@ from edge_gateway.jobs.node import EngineCard, InferenceNode, RenderSpec
 from edge_gateway.jobs.patience import Patience, again
 from edge_gateway.jobs.plan import Expected, Plan
 from edge_gateway.jobs.profile import choose
+from edge_gateway.jobs.reel import Reel, Reels
 from edge_gateway.jobs.render import Orders, RenderLeg, RenderSettings
 from edge_gateway.jobs.usage import Usage
 from shared.errors import InvalidInputError, VisemeError
@@ -53,6 +54,7 @@ class _Work:
     job: Job
     files: JobFiles
     board: ProgressBoard
+    reel: Reel
     usage: Usage = field(default_factory=Usage)
     begun: float = field(default_factory=time.monotonic)
 
@@ -76,6 +78,7 @@ class Pipeline:
         children: The sandboxed children.
         node: Who renders.
         journal: Where events go.
+        reels: Where previews are made.
         folder: The directory of a job's files.
         settings: How.
         on_report: Told what each job took.
@@ -89,6 +92,7 @@ class Pipeline:
         children: Children,
         node: InferenceNode,
         journal: Journal,
+        reels: Reels,
         folder: Callable[[str], Path],
         settings: PipelineSettings,
         on_report: Callable[[JobReport], None] = lambda _: None,
@@ -98,6 +102,7 @@ class Pipeline:
         self._children = children
         self._node = node
         self._journal = journal
+        self._reels = reels
         self._folder = folder
         self._settings = settings
         self._on_report = on_report
@@ -108,14 +113,16 @@ class Pipeline:
         Raises:
             VisemeError: why it ended otherwise.
         """
-        work = _Work(job=job, files=JobFiles(self._folder(job.job_id)), board=ProgressBoard(self._journal, job.job_id))
-        await self._begin(work)
+        files, speech = JobFiles(self._folder(job.job_id)), self._assets.path(job.speech_asset_id)
         with one_error():
-            async with asyncio.TaskGroup() as tasks:
-                telling = tasks.create_task(work.board.run())
+            async with self._reels.open(job.job_id, files, speech) as reel, asyncio.TaskGroup() as tasks:
+                board = ProgressBoard(self._journal, job.job_id)
+                work = _Work(job=job, files=files, board=board, reel=reel)
+                await self._begin(work)
+                telling = tasks.create_task(board.run())
                 change = await self._do(work)
                 telling.cancel()
-        await work.board.flush()
+        await board.flush()
         return change
 
     async def _begin(self, work: _Work) -> None:
@@ -281,6 +288,7 @@ class Pipeline:
             usage=work.usage,
             board=work.board,
             expected_frames=expected.frames,
+            on_composited=work.reel.add,
         )
         return _Legs(orders=orders, rendered=rendered, rendering=rendering, compositing=compositing)
 

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from edge_gateway.assets import asset as assets
 from edge_gateway.assets.pace import Pace
 from edge_gateway.jobs import job as jobs
+from edge_gateway.jobs import preview as previews
 from edge_gateway.jobs import session as sessions
 from shared.errors import InvalidInputError
 from shared.media.limits import MediaLimits
@@ -296,3 +297,18 @@ def session_answer(answer: sessions.SessionAnswer) -> job_pb2.SessionResponse:
             fault = answer.error
             error = job_pb2.JobError(reason=fault.reason, field=fault.field, message=fault.message)
             return job_pb2.SessionResponse(error=job_pb2.SessionError(job_id=answer.job_id, error=error))
+
+
+def preview_answer(answer: previews.PreviewAnswer) -> job_pb2.PreviewResponse:
+    """What a preview's watcher is sent."""
+    if isinstance(answer, previews.PreviewPiece):
+        piece = job_pb2.PreviewPiece(
+            fragment=answer.fragment,
+            start=duration(answer.start_us / 1e6),
+            end=duration(answer.end_us / 1e6),
+            size_bytes=answer.size_bytes,
+            offset_bytes=answer.offset,
+            data=answer.data,
+        )
+        return job_pb2.PreviewResponse(piece=piece)
+    return job_pb2.PreviewResponse(init=job_pb2.PreviewInit(mime_type=answer.mime_type, data=answer.data))

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from edge_gateway.jobs.events import Journal
+from edge_gateway.jobs.preview import Previews
 from edge_gateway.jobs.service import JobService
 from edge_gateway.jobs.session import session
 from edge_gateway.rpc import convert
@@ -15,9 +16,10 @@ from shared.pb.viseme.gateway.v1.job_pb2_grpc import JobServiceServicer
 class JobServicer(JobServiceServicer):
     """Translates calls about jobs."""
 
-    def __init__(self, jobs: JobService, journal: Journal) -> None:
+    def __init__(self, jobs: JobService, journal: Journal, previews: Previews) -> None:
         self._jobs = jobs
         self._journal = journal
+        self._previews = previews
 
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
         """Accepts a job; answers at once."""
@@ -61,3 +63,10 @@ class JobServicer(JobServiceServicer):
         async with aclosing(session(self._journal, self._jobs, asks)) as answers:
             async for answer in answers:
                 yield convert.session_answer(answer)
+
+    async def Preview(self, request: pb.PreviewRequest, context: Context) -> AsyncIterator[pb.PreviewResponse]:
+        """Sends a result while it is made."""
+        del context
+        async with aclosing(self._previews.watch(request.job_id, request.from_fragment)) as answers:
+            async for answer in answers:
+                yield convert.preview_answer(answer)

@@ -56,12 +56,12 @@ def of_result(folder: Path, output: Path) -> tuple[dict[str, Any], bytes, list[b
     cut_result(talk, {"path": str(output), "output": str(records)})  # type: ignore[arg-type] # it does for a channel
     (answer,) = talk.answers
     data = records.read_bytes()
-    at, found = answer.header["init_bytes"], []
+    at, found = 0, []
     for size in answer.header["record_bytes"]:
         found.append(whole(Fragment.of(data[at : at + size]), output))
         at += size
     assert at == len(data)
-    return answer.header, data[: answer.header["init_bytes"]], found
+    return answer.header, answer.payload, found
 
 
 def packets(data: bytes, kind: str) -> list[tuple[int | None, bytes]]:

@@ -1032,3 +1032,136 @@ class SessionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
 Global___SessionResponse: _TypeAlias = SessionResponse  # noqa: Y015
+
+@_typing.final
+class PreviewRequest(_message.Message):
+    """Asks for a job's result while it is made, or after."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    FROM_FRAGMENT_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job."""
+    from_fragment: _builtins.int
+    """The first fragment wanted, from 0: whoever was cut off goes on behind the last one that came whole."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        from_fragment: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_fragment", b"from_fragment", "job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewRequest: _TypeAlias = PreviewRequest  # noqa: Y015
+
+@_typing.final
+class PreviewInit(_message.Message):
+    """What a player needs before the first fragment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIME_TYPE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    mime_type: _builtins.str
+    """The media type for Media Source: video/mp4; codecs="avc1.640028, mp4a.40.2"."""
+    data: _builtins.bytes
+    """An init segment of fragmented MP4 (ISO BMFF)."""
+    def __init__(
+        self,
+        *,
+        mime_type: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "mime_type", b"mime_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewInit: _TypeAlias = PreviewInit  # noqa: Y015
+
+@_typing.final
+class PreviewPiece(_message.Message):
+    """Some bytes of a fragment. The pieces of a fragment come in order, and so do fragments, without gaps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRAGMENT_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    OFFSET_BYTES_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    fragment: _builtins.int
+    """The fragment, from 0; each shows one segment of the result, with its sound."""
+    size_bytes: _builtins.int
+    """The whole fragment's size in bytes."""
+    offset_bytes: _builtins.int
+    """Where in the fragment the piece begins, in bytes."""
+    data: _builtins.bytes
+    """The bytes."""
+    @_builtins.property
+    def start(self) -> _duration_pb2.Duration:
+        """When its first frame is shown in the result."""
+
+    @_builtins.property
+    def end(self) -> _duration_pb2.Duration:
+        """When its last frame ends."""
+
+    def __init__(
+        self,
+        *,
+        fragment: _builtins.int = ...,
+        start: _duration_pb2.Duration | None = ...,
+        end: _duration_pb2.Duration | None = ...,
+        size_bytes: _builtins.int = ...,
+        offset_bytes: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "end", b"end", "fragment", b"fragment", "offset_bytes", b"offset_bytes", "size_bytes", b"size_bytes", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewPiece: _TypeAlias = PreviewPiece  # noqa: Y015
+
+@_typing.final
+class PreviewResponse(_message.Message):
+    """A part of the preview: first the init segment, then fragments in pieces. All of it in a row is a fragmented MP4 with
+    the packets of the finished result. The stream ends with OK when the job has succeeded and all of it was sent, and
+    with the job's error when it has not.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INIT_FIELD_NUMBER: _builtins.int
+    PIECE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def init(self) -> Global___PreviewInit:
+        """Comes once, first."""
+
+    @_builtins.property
+    def piece(self) -> Global___PreviewPiece:
+        """Comes whenever there is more."""
+
+    def __init__(
+        self,
+        *,
+        init: Global___PreviewInit | None = ...,
+        piece: Global___PreviewPiece | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["init", b"init", "message", b"message", "piece", b"piece"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["init", b"init", "message", b"message", "piece", b"piece"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["init", "piece"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___PreviewResponse: _TypeAlias = PreviewResponse  # noqa: Y015

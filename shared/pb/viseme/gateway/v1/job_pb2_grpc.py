@@ -66,6 +66,11 @@ class JobServiceStub:
                 request_serializer=viseme_dot_gateway_dot_v1_dot_job__pb2.SessionRequest.SerializeToString,
                 response_deserializer=viseme_dot_gateway_dot_v1_dot_job__pb2.SessionResponse.FromString,
                 _registered_method=True)
+        self.Preview = channel.unary_stream(
+                '/viseme.gateway.v1.JobService/Preview',
+                request_serializer=viseme_dot_gateway_dot_v1_dot_job__pb2.PreviewRequest.SerializeToString,
+                response_deserializer=viseme_dot_gateway_dot_v1_dot_job__pb2.PreviewResponse.FromString,
+                _registered_method=True)
 
 
 class JobServiceServicer:
@@ -114,6 +119,13 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Preview(self, request, context):
+        """Sends a job's result while it is made: what there is, then what comes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -146,6 +158,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.Session,
                     request_deserializer=viseme_dot_gateway_dot_v1_dot_job__pb2.SessionRequest.FromString,
                     response_serializer=viseme_dot_gateway_dot_v1_dot_job__pb2.SessionResponse.SerializeToString,
+            ),
+            'Preview': grpc.unary_stream_rpc_method_handler(
+                    servicer.Preview,
+                    request_deserializer=viseme_dot_gateway_dot_v1_dot_job__pb2.PreviewRequest.FromString,
+                    response_serializer=viseme_dot_gateway_dot_v1_dot_job__pb2.PreviewResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -311,6 +328,33 @@ class JobService:
             '/viseme.gateway.v1.JobService/Session',
             viseme_dot_gateway_dot_v1_dot_job__pb2.SessionRequest.SerializeToString,
             viseme_dot_gateway_dot_v1_dot_job__pb2.SessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Preview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/viseme.gateway.v1.JobService/Preview',
+            viseme_dot_gateway_dot_v1_dot_job__pb2.PreviewRequest.SerializeToString,
+            viseme_dot_gateway_dot_v1_dot_job__pb2.PreviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,8 @@ class JobServiceStub:
     """Deletes a finished job."""
     Session: _grpc.StreamStreamMultiCallable[_job_pb2.SessionRequest, _job_pb2.SessionResponse]
     """Follows any number of jobs: replay, then live."""
+    Preview: _grpc.UnaryStreamMultiCallable[_job_pb2.PreviewRequest, _job_pb2.PreviewResponse]
+    """Sends a job's result while it is made: what there is, then what comes."""
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
@@ -64,6 +66,8 @@ class JobServiceAsyncStub(JobServiceStub):
     """Deletes a finished job."""
     Session: _aio.StreamStreamMultiCallable[_job_pb2.SessionRequest, _job_pb2.SessionResponse]  # type: ignore[assignment]
     """Follows any number of jobs: replay, then live."""
+    Preview: _aio.UnaryStreamMultiCallable[_job_pb2.PreviewRequest, _job_pb2.PreviewResponse]  # type: ignore[assignment]
+    """Sends a job's result while it is made: what there is, then what comes."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     """Jobs: the work and its watching."""
@@ -115,5 +119,13 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_job_pb2.SessionResponse], _abc.AsyncIterator[_job_pb2.SessionResponse]]:
         """Follows any number of jobs: replay, then live."""
+
+    @_abc_1.abstractmethod
+    def Preview(
+        self,
+        request: _job_pb2.PreviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_job_pb2.PreviewResponse], _abc.AsyncIterator[_job_pb2.PreviewResponse]]:
+        """Sends a job's result while it is made: what there is, then what comes."""
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
