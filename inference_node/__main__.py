@@ -44,6 +44,8 @@ async def _announce(node: Node, fd: int | None) -> None:
     """Say that the node is ready once Triton is, or has failed to be: that is then for health to tell."""
     addresses = {"rpc": str(node.rpc), "metrics": str(node.metrics)}
     state = await node.runtime.next_state(TritonState.STARTING)
+    if node.shelf is not None:
+        await node.shelf.looked.wait()
     _LOG.info("ready", triton=state.value, **addresses)
     announce(Ready(part="node", addresses=addresses), fd)
 

@@ -15,6 +15,8 @@ from inference_node.engine.port import Tensors
 from inference_node.engine.registry import EngineFactory, Registry, builtin_engines, registry
 from inference_node.engine.triton import TritonTensors
 from inference_node.metrics import NodeMetrics
+from inference_node.own.folder import look, make_folder
+from inference_node.own.shelf import Shelf
 from inference_node.render.cache import BlobCache
 from inference_node.render.library import Library
 from inference_node.render.queue import FairQueue
@@ -57,6 +59,14 @@ class Runtime(Protocol):
         """Wait until networks answer again."""
         ...
 
+    async def add(self, name: str) -> None:
+        """Load one more network, and keep it loaded."""
+        ...
+
+    async def drop(self, name: str) -> None:
+        """Let it go."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
@@ -65,6 +75,8 @@ class Node:
     rpc: Address
     metrics: Address
     runtime: Runtime
+    shelf: Shelf | None
+    """The user's own networks, where there is a folder of them."""
 
 
 class _Background:
@@ -117,7 +129,11 @@ async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory
         page = new_registry()
         metrics = NodeMetrics(page, node=settings.node_name)
         tasks = _Background(stack, await stack.enter_async_context(asyncio.TaskGroup()))
-        engines, runtime = await _networks(settings, factories, stack, tasks, metrics)
+        engines, tensors, runtime = await _networks(settings, factories, stack, tasks, metrics)
+        shelf = None
+        if settings.models is not None:
+            shelf = Shelf(settings.models, engines, tensors, runtime, period_s=settings.models_seconds)
+            tasks.start(shelf.run(), "own networks")
         cache = await asyncio.to_thread(BlobCache, settings.data / "cache", limit_bytes=settings.cache_bytes)
         queue: FairQueue[Ticket] = FairQueue(limit=settings.queue_segments)
         service = NodeService(
@@ -137,7 +153,7 @@ async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory
         metrics_address = stack.enter_context(serve_metrics(page, metrics_listen))
         address = await stack.enter_async_context(rpc.serving())
         tasks.start(_tell_state(runtime, rpc, metrics), "health")
-        yield Node(rpc=address, metrics=metrics_address, runtime=runtime)
+        yield Node(rpc=address, metrics=metrics_address, runtime=runtime, shelf=shelf)
 
 
 async def _networks(
@@ -146,14 +162,17 @@ async def _networks(
     stack: AsyncExitStack,
     tasks: _Background,
     metrics: NodeMetrics,
-) -> tuple[Registry, Runtime]:
-    if settings.engine not in factories:
+) -> tuple[Registry, Tensors, Runtime]:
+    if settings.models is not None:
+        await asyncio.to_thread(make_folder, settings.models)
+    if settings.engine not in factories and not _is_own(settings.engine, settings.models):
         raise InvalidInputError(f"There is no engine {settings.engine!r}.", field="engine")
     repository = settings.model_repository or MODEL_REPOSITORY
     if settings.engine_runtime is EngineRuntime.LOCAL:
         _LOG.warning("local, no Triton: networks run in the node's own process")
-        local: Tensors = LocalTensors(repository, observe=metrics.called)
-        return registry(factories, local, default=settings.engine), LocalRuntime()
+        repositories = [repository] if settings.models is None else [repository, settings.models]
+        local = LocalTensors(*repositories, observe=metrics.called)
+        return registry(factories, local, default=settings.engine), local, LocalRuntime(local)
     if settings.triton_url:
         server, url = None, settings.triton_url
     else:
@@ -165,7 +184,11 @@ async def _networks(
     called = f"Triton at {settings.triton_url}" if settings.triton_url else "Triton"
     watchdog = Watchdog(tensors, server, engines.models, patience=Patience(), on_reload=metrics.reloaded, called=called)
     tasks.start(watchdog.run(), "watchdog")
-    return engines, watchdog
+    return engines, tensors, watchdog
+
+
+def _is_own(name: str, models: Path | None) -> bool:
+    return models is not None and name in look(models)[0]
 
 
 def _server_options(settings: NodeSettings, repository: Path) -> ServerOptions:
@@ -178,6 +201,7 @@ def _server_options(settings: NodeSettings, repository: Path) -> ServerOptions:
         environment=environment,
         repository=repository,
         folder=settings.data / "triton",
+        own=settings.models,
         config_name=settings.triton_config,
         metrics=metrics,
     )

@@ -42,6 +42,10 @@ class NodeSettings(ServiceSettings):
     triton_config: str = Field("", description="which configs/NAME.pbtxt of the models Triton takes, such as gpu")
     triton_metrics: str = Field("", description="loopback ADDR:PORT on which the launched Triton serves its metrics")
     model_repository: Path | None = Field(None, description="the models; by default those that come with viseme")
+    models: Path | None = Field(
+        None, description="folder of networks of your own (viseme engines import); none by default"
+    )
+    models_seconds: float = Field(2.0, gt=0, le=3600, description="how often that folder is looked at")
     network_deadline_seconds: float = Field(30.0, gt=0, description="what one call of a network may take")
     recovery_seconds: float = Field(45.0, gt=0, description="how long a segment waits for a Triton that is down")
 

@@ -11,8 +11,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from inference_node.speech.mouth import MouthTrack
-
 Pixels = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float32]
 
@@ -40,6 +38,13 @@ class EngineCard:
     patch: Patch
     models: tuple[str, ...]
     """Names in Triton's model repository."""
+    digest: str = ""
+    """What tells it from another engine that has or had its name; empty for those that come with viseme."""
+
+    @property
+    def identity(self) -> str:
+        """Equal for engines that render the same."""
+        return f"{self.name}@{self.digest}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +86,19 @@ class Tensors(Protocol):
         ...
 
 
+class Track(Protocol):
+    """What an engine heard in a speech, made by :meth:`Engine.hear`."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        ...
+
+    def at(self, times_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """What frames at these times are told, float32 [N, ...], for :meth:`Engine.render`."""
+        ...
+
+
 class Memory(Protocol):
     """What an engine remembers of one face, made by :meth:`Engine.remember`; only the engine looks inside."""
 
@@ -90,8 +108,8 @@ class Engine(Protocol):
 
     card: EngineCard
 
-    async def hear(self, samples: npt.NDArray[np.float32]) -> MouthTrack:
-        """Turn speech (float32, mono, 16 kHz, -1 to 1) into a mouth track."""
+    async def hear(self, samples: npt.NDArray[np.float32]) -> Track:
+        """Turn speech (float32, mono, 16 kHz, -1 to 1) into what rendering needs of it."""
         ...
 
     async def remember(self, frames: FaceFrames) -> Memory:
@@ -99,5 +117,5 @@ class Engine(Protocol):
         ...
 
     async def render(self, frames: FaceFrames, shapes: npt.NDArray[np.float32], memory: Memory) -> RenderedFrames:
-        """Paint the mouth shapes (float32 [N, 4], see ``Shape``) into the frames."""
+        """Paint what the track says of these frames, float32 [N, ...], into them."""
         ...

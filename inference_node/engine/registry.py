@@ -1,27 +1,45 @@
 """The engines of a node, by name."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from inference_node.engine.port import Engine, Tensors
-from shared.errors import NotFoundError
+from shared.errors import ConflictError, NotFoundError
 
 DEFAULT_ENGINE = "warp"
 
 EngineFactory = Callable[[Tensors], Engine]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """Engines that are ready to work.
+    """Engines that are ready to work; those that users own come and go.
 
     Args:
         engines: By name.
         default: The one that is taken where none is named.
     """
 
-    engines: Mapping[str, Engine]
-    default: str
+    def __init__(self, engines: Mapping[str, Engine], *, default: str) -> None:
+        self._engines = dict(engines)
+        self.default = default
+
+    @property
+    def engines(self) -> Mapping[str, Engine]:
+        """All of them, by name."""
+        return self._engines
+
+    def add(self, engine: Engine) -> None:
+        """One more is ready.
+
+        Raises:
+            ConflictError: there is one of its name.
+        """
+        if engine.card.name in self._engines:
+            raise ConflictError(f"There is an engine {engine.card.name!r} already.", field="name")
+        self._engines[engine.card.name] = engine
+
+    def remove(self, name: str) -> None:
+        """One is no more; jobs that are at work keep it to their end."""
+        self._engines.pop(name, None)
 
     def get(self, name: str) -> Engine:
         """Find an engine; an empty name means the default.
@@ -43,7 +61,7 @@ class Registry:
 
 def registry(factories: Mapping[str, EngineFactory], tensors: Tensors, *, default: str = DEFAULT_ENGINE) -> Registry:
     """Make every engine on the given tensors."""
-    return Registry(engines={name: make(tensors) for name, make in factories.items()}, default=default)
+    return Registry({name: make(tensors) for name, make in factories.items()}, default=default)
 
 
 def builtin_engines() -> dict[str, EngineFactory]:

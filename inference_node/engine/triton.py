@@ -98,6 +98,13 @@ class TritonTensors:
                 _LOG.debug("model was not unloaded", model=model)
             await self._client.load_model(model, client_timeout=self._deadline_s)
 
+    async def unload(self, model: str) -> None:
+        """Unload a network."""
+        self._signatures.pop(model, None)
+        self._answered_at.pop(model, None)
+        with _boundary(model):
+            await self._client.unload_model(model, client_timeout=self._deadline_s)
+
     async def ask(self, model: str, deadline_s: float) -> None:
         """Run zeros through a network: it answers, or an error of ours says that it does not."""
         with _boundary(model):

@@ -7,13 +7,12 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-from inference_node.engine.port import Engine, FaceFrames, Memory
+from inference_node.engine.port import Engine, FaceFrames, Memory, Track
 from inference_node.metrics import NodeMetrics
 from inference_node.render.cache import BlobCache
 from inference_node.render.clip import CropFrames, find_faces, read_pictures
 from inference_node.render.memo import Memo
 from inference_node.render.messages import JobSpec, Offer
-from inference_node.speech.mouth import MouthTrack
 from shared.errors import InvalidMediaError
 from shared.face.mesh import GOOD_SCORE
 from shared.media.audio import decode_speech
@@ -42,9 +41,7 @@ class Library:
         self._frames: Memo[tuple[object, ...], CropFrames] = Memo(
             limit=frames_bytes, size_of=lambda frames: frames.nbytes
         )
-        self._tracks: Memo[tuple[str, bytes], MouthTrack] = Memo(
-            limit=_TRACKS_BYTES, size_of=lambda track: track.shapes.nbytes
-        )
+        self._tracks: Memo[tuple[str, bytes], Track] = Memo(limit=_TRACKS_BYTES, size_of=lambda track: track.nbytes)
         self._memories: Memo[tuple[object, ...], Memory] = Memo(limit=_MEMORIES, size_of=lambda _: 1)
 
     async def in_thread(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -69,10 +66,10 @@ class Library:
 
         return await self._frames.get(_key(spec, offer), make)
 
-    async def track(self, spec: JobSpec, engine: Engine) -> MouthTrack:
-        """What the speech asks of the mouth."""
+    async def track(self, spec: JobSpec, engine: Engine) -> Track:
+        """What the engine heard in the speech."""
 
-        async def make() -> MouthTrack:
+        async def make() -> Track:
             data = await self._blobs.get(spec.speech_digest)
             with self._metrics.step("hear", engine=engine.card.name):
                 samples = await self.in_thread(decode_speech, data)
@@ -80,7 +77,7 @@ class Library:
                     raise InvalidMediaError("The speech holds no sound.", field="speech")
                 return await engine.hear(samples)
 
-        return await self._tracks.get((engine.card.name, spec.speech_digest), make)
+        return await self._tracks.get((engine.card.identity, spec.speech_digest), make)
 
     async def memory(self, spec: JobSpec, engine: Engine, references: Sequence[Offer]) -> Memory:
         """What the engine remembers of the face in the reference crops."""
@@ -90,7 +87,7 @@ class Library:
             with self._metrics.step("remember", engine=engine.card.name):
                 return await engine.remember(await self.in_thread(_good_frames, parts))
 
-        key = (engine.card.name, *(_key(spec, offer) for offer in references))
+        key = (engine.card.identity, *(_key(spec, offer) for offer in references))
         return await self._memories.get(key, make)
 
 

@@ -45,7 +45,7 @@ class SegmentTask:
     def identity(self) -> bytes:
         """Equal for tasks of one job that give the same bytes."""
         crops, references = tuple(sorted(self.crops.items())), self.references
-        told = repr((self.spec, self.engine.card.name, self.order, self.places, crops, references))
+        told = repr((self.spec, self.engine.card.identity, self.order, self.places, crops, references))
         return hashlib.sha256(told.encode()).digest()
 
 

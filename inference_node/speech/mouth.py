@@ -33,6 +33,11 @@ class MouthTrack:
 
     shapes: npt.NDArray[np.float32]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return self.shapes.nbytes
+
     def at(self, times_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """Shapes at given times in seconds, float32 [N, 4], interpolated linearly; closed outside the speech."""
         rows = np.arange(len(self.shapes)) / TRACK_RATE

@@ -35,6 +35,7 @@ class ServerOptions:
     Args:
         environment: Its environment on this machine.
         repository: The model repository.
+        own: The folder of the user's own networks, where there is one.
         folder: A folder of the node for links and the socket.
         config_name: Which of ``configs/*.pbtxt`` to take; empty for ``config.pbtxt``.
         metrics: A loopback address on which Triton serves its own metrics; None for nowhere.
@@ -43,8 +44,14 @@ class ServerOptions:
     environment: TritonEnvironment
     repository: Path
     folder: Path
+    own: Path | None = None
     config_name: str = ""
     metrics: Address | None = None
+
+    @property
+    def repositories(self) -> tuple[Path, ...]:
+        """Where models lie."""
+        return (self.repository,) if self.own is None else (self.repository, self.own)
 
 
 class TritonServer:
@@ -119,11 +126,11 @@ class TritonServer:
 
     def kill_stubs(self, model: str) -> int:
         """Kill the processes in which a model runs, hung ones too; says how many there were."""
-        folder = f"{self._options.repository.absolute() / model}/"
+        folders = tuple(f"{place.absolute() / model}/" for place in self._options.repositories)
         killed = 0
         for pid in self.children():
             words = _words(pid)
-            if words and _STUB in words[0] and any(word.startswith(folder) for word in words):
+            if words and _STUB in words[0] and any(word.startswith(folders) for word in words):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                 killed += 1
@@ -176,7 +183,7 @@ def _command(options: ServerOptions, *, socket: Path, backends: Path, shm_prefix
     server = options.environment.server
     command = [
         f"{server}/bin/tritonserver",
-        f"--model-repository={options.repository.absolute()}",
+        *(f"--model-repository={place.absolute()}" for place in options.repositories),
         f"--backend-directory={backends}",
         f"--cache-directory={server}/caches",
         "--disable-auto-complete-config",

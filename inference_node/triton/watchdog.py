@@ -6,13 +6,14 @@ Triton itself says "ready" of a network whose process is dead or hung, so only a
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from inference_node.triton.guests import GuestPatience, Guests
 from shared.errors import DeadlineError, EngineUnavailableError, VisemeError
 from shared.telemetry.logging import get_logger
 
@@ -39,6 +40,10 @@ class ModelServer(Protocol):
 
     async def load(self, model: str) -> None:
         """Load a network, again when it is loaded."""
+        ...
+
+    async def unload(self, model: str) -> None:
+        """Unload a network."""
         ...
 
     async def ask(self, model: str, deadline_s: float) -> None:
@@ -99,6 +104,8 @@ class Patience:
     """After the first failed start; doubled after every one in a row."""
     longest_s: float = 30.0
     """What doubling ends at."""
+    guests: GuestPatience = field(default_factory=GuestPatience)
+    """For networks that come and go."""
 
 
 class Watchdog:
@@ -134,6 +141,8 @@ class Watchdog:
         self._suspected = asyncio.Event()
         self._round = 0
         self._reloads = dict.fromkeys(self._names, 0)
+        kill = process.kill_stubs if process is not None else _kill_nothing
+        self._guests = Guests(models, kill=kill, patience=patience.guests, on_reload=on_reload)
 
     @property
     def state(self) -> TritonState:
@@ -162,6 +171,22 @@ class Watchdog:
                 f"{self._called} does not answer.", retry_after_s=self._patience.longest_s
             ) from error
 
+    async def add(self, name: str) -> None:
+        """Load one more network, and keep it loaded whatever happens to the server.
+
+        Raises:
+            VisemeError: the server is down, or the network does not load or answer.
+        """
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._state is not TritonState.STARTING)
+        if self._state is TritonState.DOWN:
+            raise EngineUnavailableError(f"{self._called} does not answer.", retry_after_s=self._patience.period_s)
+        await self._guests.add(name)
+
+    async def drop(self, name: str) -> None:
+        """Unload a network that was added."""
+        await self._guests.drop(name)
+
     async def run(self) -> None:
         """Start it and keep it going until cancelled."""
         failures = 0
@@ -183,6 +208,7 @@ class Watchdog:
         begun = time.monotonic()
         await self._set(TritonState.STARTING)
         self._models.forget_server()
+        self._guests.forget_server()
         if self._process is not None:
             await self._process.start()
         try:
@@ -231,6 +257,7 @@ class Watchdog:
 
     async def _watch(self) -> None:
         """Look at every network now and then; returns when the server itself must be started again."""
+        await self._guests.tend(urgent=False)
         while True:
             try:
                 async with asyncio.timeout(self._patience.period_s):
@@ -245,6 +272,7 @@ class Watchdog:
             for name in self._names:
                 if urgent or time.monotonic() - self._models.answered_at(name) > self._patience.period_s:
                     await self._look_at(name)
+            await self._guests.tend(urgent=urgent)
             self._round += 1
             await self._set(TritonState.READY)
 
@@ -282,3 +310,9 @@ class Watchdog:
                 _LOG.info("triton", state=state.value)
             self._state = state
             self._changed.notify_all()
+
+
+def _kill_nothing(name: str) -> int:
+    """The processes of a server that runs elsewhere are not ours to kill."""
+    del name
+    return 0

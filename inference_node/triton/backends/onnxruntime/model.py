@@ -34,20 +34,20 @@ class TritonPythonModel:
 
     def execute(self, requests: list[pb.InferenceRequest]) -> list[pb.InferenceResponse]:
         """Run the requests that Triton put together as one batch, where their shapes allow it."""
+        wanted = {name for one in requests for name in one.requested_output_names()}
+        outputs = [name for name in self.outputs if name in wanted]
         feeds = [{name: pb.get_input_tensor_by_name(one, name).as_numpy() for name in self.inputs} for one in requests]
         if len(feeds) == 1 or not self.batched or len({self._row(feed) for feed in feeds}) > 1:
-            return [self._answer(self.session.run(self.outputs, feed)) for feed in feeds]
+            return [self._answer(outputs, self.session.run(outputs, feed)) for feed in feeds]
         counts = [len(feed[self.inputs[0]]) for feed in feeds]
         whole = {name: np.concatenate([feed[name] for feed in feeds]) for name in self.inputs}
-        results = self.session.run(self.outputs, whole)
+        results = self.session.run(outputs, whole)
         parts = [np.split(result, np.cumsum(counts)[:-1]) for result in results]
-        return [self._answer(list(one)) for one in zip(*parts, strict=True)]
+        return [self._answer(outputs, list(one)) for one in zip(*parts, strict=True)]
 
     def _row(self, feed: dict[str, np.ndarray]) -> tuple[tuple[int, ...], ...]:
         return tuple(feed[name].shape[1:] for name in self.inputs)
 
-    def _answer(self, results: list[np.ndarray]) -> pb.InferenceResponse:
-        tensors = [
-            pb.Tensor(name, np.ascontiguousarray(result)) for name, result in zip(self.outputs, results, strict=True)
-        ]
+    def _answer(self, outputs: list[str], results: list[np.ndarray]) -> pb.InferenceResponse:
+        tensors = [pb.Tensor(name, np.ascontiguousarray(result)) for name, result in zip(outputs, results, strict=True)]
         return pb.InferenceResponse(output_tensors=tensors)
