@@ -33,6 +33,9 @@ from edge_gateway.jobs.result_reel import ResultReels
 from edge_gateway.jobs.service import JobService
 from edge_gateway.jobs.shelf import FaceShelf
 from edge_gateway.jobs.sqlite import SqliteJobs
+from edge_gateway.library.catalog import LibraryCatalog
+from edge_gateway.library.service import Libraries, LibraryLimits
+from edge_gateway.library.setting import open_places
 from edge_gateway.metrics import EdgeMetrics
 from edge_gateway.nodes import GrpcNode
 from edge_gateway.rpc.assets import AssetServicer
@@ -80,6 +83,7 @@ class _Core:
     """The parts that know no wire."""
 
     assets: AssetService
+    libraries: Libraries
     streams: StreamUploads
     jobs: JobService
     previews: Previews
@@ -122,7 +126,7 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
             address=lambda: str(here[-1]),
             engines=node.engines,
         )
-        add_AssetServiceServicer_to_server(AssetServicer(core.assets, identity, core.media), rpc.server)
+        add_AssetServiceServicer_to_server(AssetServicer(core.assets, core.libraries, identity, core.media), rpc.server)
         add_JobServiceServicer_to_server(JobServicer(core.jobs, core.journal, core.previews), rpc.server)
         add_NetworkServiceServicer_to_server(NetworkServicer(identity), rpc.server)
         page = StatusPage(identity, core.jobs, lambda: (node.address, node.is_up), rpc.draining.is_set)
@@ -166,6 +170,13 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         piece_bytes=settings.download_piece_bytes,
         leases=leases,
     )
+    libraries = Libraries(
+        open_places(settings.library, entries=settings.library_folder_entries),
+        LibraryCatalog(database),
+        assets,
+        catalog,
+        limits=_library_limits(settings),
+    )
     streams = StreamUploads(
         folders["uploads"],
         StreamCatalog(database),
@@ -206,6 +217,7 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         limits=media,
         queue_limit=settings.queue_limit,
         engines=lambda: frozenset(engine.name for engine in node.engines()),
+        named=libraries.known,
     )
     previews = Previews(
         jobs,
@@ -218,6 +230,7 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
     )
     return _Core(
         assets=assets,
+        libraries=libraries,
         streams=streams,
         jobs=jobs,
         previews=previews,
@@ -282,6 +295,15 @@ def _asset_limits(settings: EdgeSettings) -> AssetLimits:
         idle_s=settings.upload_idle_s,
         progress_bytes=settings.upload_progress_bytes,
         progress_s=settings.upload_progress_s,
+    )
+
+
+def _library_limits(settings: EdgeSettings) -> LibraryLimits:
+    return LibraryLimits(
+        at_once=settings.library_at_once,
+        queue=settings.library_queue,
+        settle_s=settings.library_settle_s,
+        patience_s=settings.library_patience_s,
     )
 
 

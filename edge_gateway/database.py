@@ -104,6 +104,16 @@ _VERSIONS = (
     ALTER TABLE streams ADD COLUMN counted_bytes INTEGER NOT NULL DEFAULT 0;
     UPDATE streams SET touched_us = (SELECT us FROM running_time), counted_bytes = offset_bytes;
     """,
+    """
+    CREATE TABLE library_files (
+        library TEXT NOT NULL,
+        path TEXT NOT NULL,
+        stamp TEXT NOT NULL,
+        asset_id TEXT NOT NULL REFERENCES assets (asset_id) ON DELETE CASCADE,
+        PRIMARY KEY (library, path)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX library_files_by_asset ON library_files (asset_id);
+    """,
 )
 
 

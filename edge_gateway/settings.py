@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from edge_gateway.library.setting import LibrarySettings
 from shared.settings import ServiceSettings
 
 
@@ -60,6 +61,21 @@ class EdgeSettings(ServiceSettings):
     )
     preview_watchers: int = Field(default=256, ge=1, description="previews that may be watched at once")
     disk_reserve_bytes: int = Field(default=64 << 20, ge=0, description="room on the disk that uploads leave free")
+
+    library: LibrarySettings = Field(
+        default=(),
+        description="files that lie here already, as NAME=FOLDER or NAME=s3://BUCKET/PREFIX",
+        repr=False,
+    )
+    library_folder_entries: int = Field(
+        default=100_000, ge=1, description="entries of one folder of a library that are looked through"
+    )
+    library_at_once: int = Field(default=2, ge=1, le=64, description="files of libraries that are brought at once")
+    library_queue: int = Field(default=256, ge=1, description="files of libraries that are brought or wait for it")
+    library_settle_s: float = Field(
+        default=2.0, ge=0, le=60, description="time for which a file in a folder must have been left alone"
+    )
+    library_patience_s: float = Field(default=20.0, ge=0, description="time for which that is waited for")
 
     face_cache_bytes: int = Field(default=20 << 30, ge=0, description="bytes of faces kept for later jobs")
 

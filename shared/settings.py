@@ -76,7 +76,11 @@ def load(kind: type[S], *, program: str, prefix: str, argv: Sequence[str], envir
     except ValidationError as error:
         for fault in error.errors(include_url=False):
             name = str(fault["loc"][0]) if fault["loc"] else ""
-            faults.append(f"{sources.get(name, name) or 'settings'}: {fault['msg']} (given: {fault['input']!r})")
+            # What may hold a password is declared with repr=False and not shown.
+            is_shown = name not in kind.model_fields or kind.model_fields[name].repr
+            given = f" (given: {fault['input']!r})" if is_shown else ""
+            where = ".".join([sources.get(name, name) or "settings", *map(str, fault["loc"][1:])])
+            faults.append(f"{where}: {fault['msg']}{given}")
     if faults:
         raise InvalidInputError("settings are not right:\n  " + "\n  ".join(faults), field="settings")
     return settings

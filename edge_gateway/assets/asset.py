@@ -54,6 +54,9 @@ class Manifest:
     chunk_bytes: int = digest.CHUNK_BYTES
     ends: tuple[bytes, bytes] | None = None
     """The digests of the first and the last chunk, of an open manifest."""
+    name: str = ""
+    """The name of an upload that the edge makes itself: it puts no client's upload of the same file out, and none puts
+    it out."""
 
     @property
     def is_open(self) -> bool:
@@ -70,6 +73,8 @@ class Manifest:
     @property
     def upload_id(self) -> str:
         """The name of an upload of this file by a client that does not know all digests yet."""
+        if self.name:
+            return self.name
         head, tail = self.ends or (self.digests[0], self.digests[-1])
         return digest.upload_id(self.size_bytes, head, tail, self.chunk_bytes)
 

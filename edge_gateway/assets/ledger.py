@@ -72,6 +72,7 @@ class Ledger:
             digests=tuple(self.digests),
             display_name=first.display_name,
             chunk_bytes=first.chunk_bytes,
+            name=first.name,
         )
 
     def fits(self, manifest: Manifest) -> bool:

@@ -115,7 +115,8 @@ class AssetService:
             DeadlineError: the client said nothing for too long, or too little.
         """
         check_manifest(manifest, self.limits)
-        await self._evict(manifest)
+        if not manifest.name:
+            await self._evict(manifest)
         begun = await self._begin_with_room(manifest)
         await self._renew(begun.asset.asset_id)
         ledger = Ledger(manifest, begun.known, begun.held)
@@ -130,12 +131,13 @@ class AssetService:
                 begun.held,
                 self.limits,
                 room=self._room,
-                on_named=lambda named: self._write(upload, named),
+                on_named=lambda named: None if manifest.name else self._write(upload, named),
             )
-            if not manifest.is_open or name == manifest.asset_id:
+            if not manifest.name and (not manifest.is_open or name == manifest.asset_id):
                 self._write(upload, name)
             try:
-                async with aclosing(self._receive(upload, messages)) as answers:
+                count = (lambda _: None) if manifest.name else self._count_up
+                async with aclosing(self._receive(upload, messages, count)) as answers:
                     async for answer in answers:
                         yield answer
                 if not upload.is_complete:
@@ -211,12 +213,12 @@ class AssetService:
         self._writers[name] = upload
 
     async def _receive(
-        self, upload: Upload, messages: AsyncIterator[UploadMessage]
+        self, upload: Upload, messages: AsyncIterator[UploadMessage], count_up: Callable[[int], None]
     ) -> AsyncGenerator[Held | Persisted, None]:
         async def counted() -> AsyncGenerator[UploadMessage, None]:
             async for message in messages:
                 if isinstance(message, Piece):
-                    self._count_up(len(message.data))
+                    count_up(len(message.data))
                 yield message
 
         async with aclosing(counted()) as source, aclosing(upload.run(source)) as answers:

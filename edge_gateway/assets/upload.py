@@ -140,7 +140,7 @@ class Upload:
         self._unsaid: set[int] = set()
         self._unsaid_held: set[int] = set()
         self._unsaid_name = ""
-        self._is_named = ledger.is_complete
+        self._is_named = not ledger.manifest.is_open
         self._news = asyncio.Event()
         self._evicted = False
         self._ending = False
@@ -229,6 +229,8 @@ class Upload:
     async def _take(self, messages: AsyncIterator[UploadMessage]) -> None:
         everything = self._ledger.manifest.count
         pace = self._limits.pace(asyncio.get_running_loop().time)
+        if self._ledger.is_complete and not self._is_named:  # one or two chunks: the ends are all
+            await self._waiting.put(self._ledger.whole())
         while len(self._assembly.taken) < everything or not self._ledger.is_complete:
             if self._room.is_full and not self._assembly.partial:
                 await self._room.free()

@@ -11,6 +11,7 @@ from edge_gateway.assets.service import AssetService
 from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.job import Change, Job, JobOptions, JobState, check_engine, check_job_id, check_key
 from edge_gateway.jobs.repository import JobRepository
+from edge_gateway.library.name import is_library_name
 from edge_gateway.paging import page_size, read_token, write_token
 from shared.errors import (
     ConflictError,
@@ -41,6 +42,20 @@ class Runner(Protocol):
         ...
 
 
+class Named(Protocol):
+    """Finds assets by other names than their ids."""
+
+    async def __call__(self, name: str, field: str, /) -> Asset:
+        """The asset that the name of a library's file stands for.
+
+        Raises:
+            InvalidInputError: it is no name.
+            NotFoundError: there is no such file.
+            ConflictError: it was not added yet, or has changed since.
+        """
+        ...
+
+
 class JobService:
     """Jobs as clients see them.
 
@@ -52,6 +67,7 @@ class JobService:
         limits: What is refused.
         queue_limit: Jobs that may wait.
         engines: The names of the engines that the node last reported; empty while nobody knows.
+        named: Finds the asset that the name of a library's file stands for.
     """
 
     def __init__(
@@ -64,6 +80,7 @@ class JobService:
         limits: MediaLimits,
         queue_limit: int,
         engines: Callable[[], frozenset[str]],
+        named: Named | None = None,
     ) -> None:
         self._repository = repository
         self._journal = journal
@@ -72,6 +89,7 @@ class JobService:
         self._limits = limits
         self._queue_limit = queue_limit
         self._engines = engines
+        self._named = named
 
     async def submit(self, *, video: str, speech: str, options: JobOptions, key: str) -> tuple[Job, bool]:
         """Accept a job; the same key gives the same job.
@@ -88,6 +106,7 @@ class JobService:
         """
         check_key(key)
         self._check_engine(check_engine(options.engine))
+        video, speech = await self._asset_id(video, "video"), await self._asset_id(speech, "speech")
         self._check_video(await self._assets.get(video, "video"))
         self._check_speech(await self._assets.get(speech, "speech"))
         now = time.time_ns() // 1000
@@ -162,6 +181,11 @@ class JobService:
         await asyncio.to_thread(self._runner.clear, job_id)
         if job.result_asset_id:
             await self._assets.discard(job.result_asset_id)
+
+    async def _asset_id(self, name: str, field: str) -> str:
+        if self._named is None or not is_library_name(name):
+            return name
+        return (await self._named(name, field)).asset_id
 
     def _check_engine(self, name: str) -> None:
         known = self._engines()

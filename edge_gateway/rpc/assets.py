@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 from edge_gateway.assets.service import AssetService
 from edge_gateway.identity import Identity
+from edge_gateway.library.service import Libraries
 from edge_gateway.rpc import convert
 from edge_gateway.rpc.context import Context
 from shared.digest import CHUNK_BYTES
@@ -17,8 +18,11 @@ from shared.pb.viseme.gateway.v1.asset_pb2_grpc import AssetServiceServicer
 class AssetServicer(AssetServiceServicer):
     """Translates calls about assets."""
 
-    def __init__(self, assets: AssetService, identity: Identity, media_limits: MediaLimits) -> None:
+    def __init__(
+        self, assets: AssetService, libraries: Libraries, identity: Identity, media_limits: MediaLimits
+    ) -> None:
         self._assets = assets
+        self._libraries = libraries
         self._identity = identity
         self._media_limits = media_limits
 
@@ -34,6 +38,7 @@ class AssetServicer(AssetServiceServicer):
                 for engine in self._identity.engines()
             ],
             limits=convert.limits(self._assets.limits, self._media_limits, CHUNK_BYTES),
+            libraries=self._libraries.names,
         )
 
     async def Upload(
@@ -75,3 +80,18 @@ class AssetServicer(AssetServiceServicer):
         async with aclosing(pieces):
             async for offset, data in pieces:
                 yield pb.DownloadResponse(offset_bytes=offset, data=data)
+
+    async def ListLibrary(self, request: pb.ListLibraryRequest, context: Context) -> pb.ListLibraryResponse:
+        """Lists what lies in a library."""
+        del context
+        files, token = await self._libraries.page(
+            request.library, request.prefix, request.page_size, request.page_token
+        )
+        return pb.ListLibraryResponse(files=map(convert.library_file, files), next_page_token=token)
+
+    async def AddAsset(self, request: pb.AddAssetRequest, context: Context) -> AsyncIterator[pb.AddAssetResponse]:
+        """Makes a file of a library an asset."""
+        del context
+        async with aclosing(self._libraries.add(request.name)) as answers:
+            async for answer in answers:
+                yield convert.add_answer(answer)

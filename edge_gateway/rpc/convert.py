@@ -11,6 +11,8 @@ from edge_gateway.assets.pace import Pace
 from edge_gateway.jobs import job as jobs
 from edge_gateway.jobs import preview as previews
 from edge_gateway.jobs import session as sessions
+from edge_gateway.library.bring import BringProgress
+from edge_gateway.library.service import LibraryFile
 from shared.errors import InvalidInputError
 from shared.media.limits import MediaLimits
 from shared.media.timeline import FitMode
@@ -189,6 +191,26 @@ def limits(files: assets.AssetLimits, media: MediaLimits, chunk_bytes: int) -> a
         manifest_chunks=files.manifest_chunks,
         chunk_bytes=chunk_bytes,
     )
+
+
+def library_file(value: LibraryFile) -> asset_pb2.LibraryFile:
+    """A file of a library."""
+    return asset_pb2.LibraryFile(
+        name=str(value.name),
+        size_bytes=value.size_bytes,
+        modify_time=timestamp(value.modified_us),
+        asset_id=value.asset_id,
+    )
+
+
+def add_answer(answer: BringProgress | assets.Asset) -> asset_pb2.AddAssetResponse:
+    """What is told of a file on its way from a library."""
+    if isinstance(answer, assets.Asset):
+        return asset_pb2.AddAssetResponse(asset=asset(answer))
+    progress = asset_pb2.AddProgress(
+        done_bytes=answer.done_bytes, size_bytes=answer.size_bytes, waiting_for=answer.waiting_for
+    )
+    return asset_pb2.AddAssetResponse(progress=progress)
 
 
 def options(message: job_pb2.JobOptions) -> jobs.JobOptions:

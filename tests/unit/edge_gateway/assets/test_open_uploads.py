@@ -86,6 +86,18 @@ async def test_data_flows_before_all_digests_are_known(assets: AssetService, sto
     assert not store.path(OPEN.upload_id).parent.exists()
 
 
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_file_whose_ends_are_all_is_named_by_its_content(
+    assets: AssetService, store: AssetStore, count: int
+) -> None:
+    digests, data = DIGESTS[:count], DATA[: count * CHUNK_BYTES]
+    manifest = Manifest(size_bytes=len(data), digests=(), display_name="clip.mp4", ends=(digests[0], digests[-1]))
+    answers = await upload(assets, manifest, *pieces(*range(count)))
+    named = Manifest(size_bytes=len(data), digests=digests, display_name="clip.mp4").asset_id
+    assert names_of(answers) == [named]
+    assert store.path(named).read_bytes() == data
+
+
 async def test_the_last_digest_may_come_after_the_last_byte(assets: AssetService) -> None:
     answers = await upload(assets, OPEN, known(1, 4), *pieces(*range(COUNT)), known(0, COUNT))
     assert isinstance(answers[-1], Completed)

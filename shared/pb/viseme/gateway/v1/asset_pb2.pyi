@@ -689,6 +689,7 @@ class GetCapabilitiesResponse(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     ENGINES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    LIBRARIES_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """The software's version."""
     edge: _builtins.str
@@ -703,6 +704,10 @@ class GetCapabilitiesResponse(_message.Message):
     def limits(self) -> Global___Limits:
         """What this edge refuses."""
 
+    @_builtins.property
+    def libraries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What its libraries are called: folders and buckets whose files are used by name, without an upload."""
+
     def __init__(
         self,
         *,
@@ -711,10 +716,11 @@ class GetCapabilitiesResponse(_message.Message):
         region: _builtins.str = ...,
         engines: _abc.Iterable[Global___Engine] | None = ...,
         limits: Global___Limits | None = ...,
+        libraries: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["edge", b"edge", "engines", b"engines", "limits", b"limits", "region", b"region", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edge", b"edge", "engines", b"engines", "libraries", b"libraries", "limits", b"limits", "region", b"region", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -932,3 +938,185 @@ class DownloadResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DownloadResponse: _TypeAlias = DownloadResponse  # noqa: Y015
+
+@_typing.final
+class ListLibraryRequest(_message.Message):
+    """Asks for a page of a library's files, ordered by their paths as the place where they lie orders them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIBRARY_FIELD_NUMBER: _builtins.int
+    PREFIX_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    library: _builtins.str
+    """The library."""
+    prefix: _builtins.str
+    """Only what lies below this folder; empty for all."""
+    page_size: _builtins.int
+    """At most this many, 1 to 500; 0 means 100."""
+    page_token: _builtins.str
+    """From the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        library: _builtins.str = ...,
+        prefix: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["library", b"library", "page_size", b"page_size", "page_token", b"page_token", "prefix", b"prefix"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLibraryRequest: _TypeAlias = ListLibraryRequest  # noqa: Y015
+
+@_typing.final
+class LibraryFile(_message.Message):
+    """A file that lies at the edge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    MODIFY_TIME_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name: lib:LIBRARY/path/in/it."""
+    size_bytes: _builtins.int
+    """Its size in bytes."""
+    asset_id: _builtins.str
+    """The asset that it is, where it was added and has not changed since; empty otherwise."""
+    @_builtins.property
+    def modify_time(self) -> _timestamp_pb2.Timestamp:
+        """When its content was last changed."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        modify_time: _timestamp_pb2.Timestamp | None = ...,
+        asset_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["modify_time", b"modify_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "modify_time", b"modify_time", "name", b"name", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LibraryFile: _TypeAlias = LibraryFile  # noqa: Y015
+
+@_typing.final
+class ListLibraryResponse(_message.Message):
+    """A page of a library's files."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty at the end."""
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___LibraryFile]:
+        """The page."""
+
+    def __init__(
+        self,
+        *,
+        files: _abc.Iterable[Global___LibraryFile] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLibraryResponse: _TypeAlias = ListLibraryResponse  # noqa: Y015
+
+@_typing.final
+class AddAssetRequest(_message.Message):
+    """Asks to make a file of a library an asset. Asking again costs nothing as long as the file does not change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name: lib:LIBRARY/path/in/it."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddAssetRequest: _TypeAlias = AddAssetRequest  # noqa: Y015
+
+@_typing.final
+class AddProgress(_message.Message):
+    """How far a file of a library has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DONE_BYTES_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    WAITING_FOR_FIELD_NUMBER: _builtins.int
+    done_bytes: _builtins.int
+    """Bytes that were read and hashed, or need not be."""
+    size_bytes: _builtins.int
+    """The file's size in bytes; 0 while unknown."""
+    waiting_for: _builtins.str
+    """What is waited for, in words for a person; empty while bytes move."""
+    def __init__(
+        self,
+        *,
+        done_bytes: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+        waiting_for: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done_bytes", b"done_bytes", "size_bytes", b"size_bytes", "waiting_for", b"waiting_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddProgress: _TypeAlias = AddProgress  # noqa: Y015
+
+@_typing.final
+class AddAssetResponse(_message.Message):
+    """One message on the way of a file from a library to an asset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___AddProgress:
+        """Comes whenever it is further."""
+
+    @_builtins.property
+    def asset(self) -> Global___Asset:
+        """Comes last."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___AddProgress | None = ...,
+        asset: Global___Asset | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "message", b"message", "progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "message", b"message", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["progress", "asset"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___AddAssetResponse: _TypeAlias = AddAssetResponse  # noqa: Y015

@@ -66,6 +66,16 @@ class AssetServiceStub:
                 request_serializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.DownloadRequest.SerializeToString,
                 response_deserializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.DownloadResponse.FromString,
                 _registered_method=True)
+        self.ListLibrary = channel.unary_unary(
+                '/viseme.gateway.v1.AssetService/ListLibrary',
+                request_serializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.ListLibraryRequest.SerializeToString,
+                response_deserializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.ListLibraryResponse.FromString,
+                _registered_method=True)
+        self.AddAsset = channel.unary_stream(
+                '/viseme.gateway.v1.AssetService/AddAsset',
+                request_serializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.AddAssetRequest.SerializeToString,
+                response_deserializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.AddAssetResponse.FromString,
+                _registered_method=True)
 
 
 class AssetServiceServicer:
@@ -114,6 +124,20 @@ class AssetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLibrary(self, request, context):
+        """Lists what lies in a library of this edge.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddAsset(self, request, context):
+        """Makes a file of a library an asset, without an upload.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AssetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -146,6 +170,16 @@ def add_AssetServiceServicer_to_server(servicer, server):
                     servicer.Download,
                     request_deserializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.DownloadRequest.FromString,
                     response_serializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.DownloadResponse.SerializeToString,
+            ),
+            'ListLibrary': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLibrary,
+                    request_deserializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.ListLibraryRequest.FromString,
+                    response_serializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.ListLibraryResponse.SerializeToString,
+            ),
+            'AddAsset': grpc.unary_stream_rpc_method_handler(
+                    servicer.AddAsset,
+                    request_deserializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.AddAssetRequest.FromString,
+                    response_serializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.AddAssetResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -311,6 +345,60 @@ class AssetService:
             '/viseme.gateway.v1.AssetService/Download',
             viseme_dot_gateway_dot_v1_dot_asset__pb2.DownloadRequest.SerializeToString,
             viseme_dot_gateway_dot_v1_dot_asset__pb2.DownloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLibrary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/viseme.gateway.v1.AssetService/ListLibrary',
+            viseme_dot_gateway_dot_v1_dot_asset__pb2.ListLibraryRequest.SerializeToString,
+            viseme_dot_gateway_dot_v1_dot_asset__pb2.ListLibraryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/viseme.gateway.v1.AssetService/AddAsset',
+            viseme_dot_gateway_dot_v1_dot_asset__pb2.AddAssetRequest.SerializeToString,
+            viseme_dot_gateway_dot_v1_dot_asset__pb2.AddAssetResponse.FromString,
             options,
             channel_credentials,
             insecure,

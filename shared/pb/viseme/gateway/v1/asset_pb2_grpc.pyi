@@ -46,6 +46,10 @@ class AssetServiceStub:
     """Deletes an asset that no unfinished job needs."""
     Download: _grpc.UnaryStreamMultiCallable[_asset_pb2.DownloadRequest, _asset_pb2.DownloadResponse]
     """Sends an asset's bytes from an offset."""
+    ListLibrary: _grpc.UnaryUnaryMultiCallable[_asset_pb2.ListLibraryRequest, _asset_pb2.ListLibraryResponse]
+    """Lists what lies in a library of this edge."""
+    AddAsset: _grpc.UnaryStreamMultiCallable[_asset_pb2.AddAssetRequest, _asset_pb2.AddAssetResponse]
+    """Makes a file of a library an asset, without an upload."""
 
 @_typing.type_check_only
 class AssetServiceAsyncStub(AssetServiceStub):
@@ -64,6 +68,10 @@ class AssetServiceAsyncStub(AssetServiceStub):
     """Deletes an asset that no unfinished job needs."""
     Download: _aio.UnaryStreamMultiCallable[_asset_pb2.DownloadRequest, _asset_pb2.DownloadResponse]  # type: ignore[assignment]
     """Sends an asset's bytes from an offset."""
+    ListLibrary: _aio.UnaryUnaryMultiCallable[_asset_pb2.ListLibraryRequest, _asset_pb2.ListLibraryResponse]  # type: ignore[assignment]
+    """Lists what lies in a library of this edge."""
+    AddAsset: _aio.UnaryStreamMultiCallable[_asset_pb2.AddAssetRequest, _asset_pb2.AddAssetResponse]  # type: ignore[assignment]
+    """Makes a file of a library an asset, without an upload."""
 
 class AssetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Files: what clients bring and what jobs make."""
@@ -115,5 +123,21 @@ class AssetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_asset_pb2.DownloadResponse], _abc.AsyncIterator[_asset_pb2.DownloadResponse]]:
         """Sends an asset's bytes from an offset."""
+
+    @_abc_1.abstractmethod
+    def ListLibrary(
+        self,
+        request: _asset_pb2.ListLibraryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_asset_pb2.ListLibraryResponse, _abc.Awaitable[_asset_pb2.ListLibraryResponse]]:
+        """Lists what lies in a library of this edge."""
+
+    @_abc_1.abstractmethod
+    def AddAsset(
+        self,
+        request: _asset_pb2.AddAssetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_asset_pb2.AddAssetResponse], _abc.AsyncIterator[_asset_pb2.AddAssetResponse]]:
+        """Makes a file of a library an asset, without an upload."""
 
 def add_AssetServiceServicer_to_server(servicer: AssetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

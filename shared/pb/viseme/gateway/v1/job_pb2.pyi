@@ -569,9 +569,9 @@ class SubmitJobRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     video_asset_id: _builtins.str
-    """The video or photo."""
+    """The video or photo: an asset's id, or the name of a library's file (lib:LIBRARY/path) that was added (AddAsset)."""
     speech_asset_id: _builtins.str
-    """The speech: a recording, or a video whose sound is used."""
+    """The speech: a recording, or a video whose sound is used; named in the same way."""
     idempotency_key: _builtins.str
     """Chosen by the client; the same key gives the same job. At most 128 characters."""
     @_builtins.property
