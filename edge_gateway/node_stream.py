@@ -56,9 +56,7 @@ class NodeStream:
         request = request_of(message)
         begun = time.monotonic()
         with self._errors():
-            try:
-                await self._call.write(request)
-            except asyncio.InvalidStateError:
+            if not await send(self._call, request):
                 await self._raise_end()
         size = request.ByteSize()
         self._meter.up_bytes += size

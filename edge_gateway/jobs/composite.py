@@ -13,7 +13,7 @@ from edge_gateway.jobs.faces import Face
 from edge_gateway.jobs.files import JobFiles
 from edge_gateway.jobs.job import Progress, Stage
 from edge_gateway.jobs.usage import Usage
-from shared.errors import InternalError
+from shared.errors import InternalError, InvalidInputError
 from shared.media.sandbox import Message
 from shared.media.timeline import OutputSegment
 
@@ -143,7 +143,7 @@ class CompositeLeg:
         await child.send(header, b"" if held is None else held[1])
 
     async def _receive(self, child: Compositor) -> None:
-        while (message := await child.receive()) is not None:
+        while (message := await self._answer(child)) is not None:
             if message.header["kind"] != "composited":
                 continue
             sent = self._sent.popleft()
@@ -155,6 +155,16 @@ class CompositeLeg:
             self._count(sent.segment)
             self._slots.release()
         raise InternalError("the compositing task ended early")
+
+    async def _answer(self, child: Compositor) -> Message | None:
+        try:
+            return await child.receive()
+        except InvalidInputError as error:
+            if error.field != "segment":
+                raise
+            # Not the caller's fault, and nothing that trying again from disk would mend.
+            message = f"what the node rendered of segment {self._sent[0].segment.index} is of no use: {error.message}"
+            raise InternalError(message) from error
 
     def _count(self, segment: OutputSegment) -> None:
         self._on_composited(segment)

@@ -1,13 +1,13 @@
 """The render leg of a job: one stream to the node, opened again after every cut, until every segment is on disk."""
 
 import asyncio
-import hashlib
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from edge_gateway.failures import one_error
+from edge_gateway.jobs.arrivals import Arrivals, Arrived
 from edge_gateway.jobs.events import Journal, ProgressBoard
 from edge_gateway.jobs.faces import Face
 from edge_gateway.jobs.files import JobFiles, Speech
@@ -19,7 +19,6 @@ from edge_gateway.jobs.node import (
     CropPiece,
     FromNode,
     InferenceNode,
-    RenderedCard,
     RenderedPiece,
     RenderSpec,
     RenderStream,
@@ -43,6 +42,11 @@ from shared.telemetry.logging import get_logger
 
 _LOG = get_logger(__name__)
 
+_END_S = 2.0
+"""Seconds for which a node may keep a call open to which nothing more belongs."""
+_ASKS = 64
+"""How often a node may ask for one crop segment in a call, since it evicted it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderSettings:
@@ -58,12 +62,6 @@ class RenderSettings:
     """Seconds without any progress after which a job fails."""
     silence_s: float
     """Seconds after which a node that owes segments and says nothing is given up."""
-
-
-@dataclass(slots=True)
-class _Arriving:
-    data: bytearray = field(default_factory=bytearray)
-    begun: float = field(default_factory=time.monotonic)
 
 
 class Orders:
@@ -203,10 +201,13 @@ class RenderLeg:
 
     def progressed(self, told: SegmentProgress) -> None:
         """A segment has come further."""
-        if told.done_frames > self._partial.get(told.segment, 0):
+        order = self._orders.missing.get(told.segment)
+        if order is None:
+            return
+        done = min(told.done_frames, len(order.source_frames))
+        if done > self._partial.get(told.segment, 0):
             self._patience.reset()
-        if told.segment in self._orders.missing:
-            self._partial[told.segment] = told.done_frames
+        self._partial[told.segment] = done
         self._tell_frames()
 
     def sent(self, count: int) -> None:
@@ -214,14 +215,10 @@ class RenderLeg:
         self._sent_bytes += count
         self._board.set(Progress(stage=Stage.SEND, done_bytes=self._sent_bytes))
 
-    async def keep(self, segment: int, card: RenderedCard, data: bytes, seconds: float) -> None:
+    async def keep(self, order: SegmentOrder, arrived: Arrived) -> None:
         """A whole segment has come: put it on disk."""
-        order = self._orders.missing.get(segment)
-        if order is None:
-            return
-        if len(card.masks) != len(order.source_frames):
-            raise InternalError(f"the node painted {len(card.masks)} of {len(order.source_frames)} frames")
-        await asyncio.to_thread(self._files.put_rendered, segment, card, data)
+        segment, card, seconds = order.segment, arrived.card, arrived.seconds
+        await asyncio.to_thread(self._files.put_rendered, segment, card, arrived.data)
         await asyncio.to_thread(self._files.write_json, "usage.json", self._usage.to_json())
         self._usage.ended(Stage.RETURN, seconds)
         self._usage.ended(Stage.INFER, card.infer_s, seconds)
@@ -260,23 +257,30 @@ class _Call:
         self.ordered: set[int] = set()
         self._offered: set[int] = set()
         self._needed: deque[int] = deque()
+        self._asked: Counter[int] = Counter()
         self._acks: deque[int] = deque()
         self._accepted: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._arriving: dict[int, _Arriving] = {}
+        self._arrivals = Arrivals(segment_bytes=self._settings.segment_bytes, crop_px=self._spec.crop_px)
         self._heard_at = time.monotonic()
+        self._is_over = False
 
     async def run(self, stream: RenderStream) -> None:
         """Work until every order is met or the call breaks."""
         with one_error():
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._send(stream))
-                watch = tasks.create_task(self._watch())
-                await self._receive(stream)
+                receiving = tasks.create_task(self._receive(stream))
+                watch = tasks.create_task(self._watch(receiving))
+                await asyncio.wait({receiving})
                 watch.cancel()
 
-    async def _watch(self) -> None:
+    async def _watch(self, receiving: asyncio.Task[None]) -> None:
         limit = self._settings.silence_s
         while True:
+            if self._is_over:
+                await asyncio.sleep(_END_S)
+                receiving.cancel()  # there is nothing more that the node could say
+                return
             owes = bool(self.ordered & self._orders.missing.keys()) or not self._accepted.done()
             if not owes:
                 self._heard_at = time.monotonic()
@@ -297,6 +301,7 @@ class _Call:
             if self._orders.is_done:
                 await self._send_acks(stream)
                 await stream.end()
+                self._is_over = True
                 return
             await self._send_acks(stream)
             order = self._next_order()
@@ -367,34 +372,32 @@ class _Call:
                     self._accepted.set_result(message)
                 await self._leg.recovered(message.node)
             case CropNeed():
-                if message.index not in self._offered:
-                    raise InternalError(f"the node asks for crop segment {message.index}, which nobody offered")
-                if message.needed:
-                    self._needed.append(message.index)
-                    await self._notify()
+                await self._take_need(message)
             case SegmentProgress():
                 self._leg.progressed(message)
             case RenderedPiece():
                 await self._take_piece(message)
 
+    async def _take_need(self, need: CropNeed) -> None:
+        if need.index not in self._offered:
+            raise InternalError(f"the node asks for crop segment {need.index}, which nobody offered")
+        if not need.needed or need.index in self._needed:
+            return
+        self._asked[need.index] += 1
+        if self._asked[need.index] > _ASKS:
+            raise InternalError(f"the node asked {_ASKS} times for crop segment {need.index}; it does not keep it")
+        self._needed.append(need.index)
+        await self._notify()
+
     async def _take_piece(self, piece: RenderedPiece) -> None:
         if piece.segment not in self.ordered:
             raise InternalError(f"the node rendered segment {piece.segment}, which nobody ordered")
-        arriving = self._arriving.setdefault(piece.segment, _Arriving())
-        if piece.offset != len(arriving.data):
-            raise InternalError(f"segment {piece.segment} goes on at {len(arriving.data)}, not at {piece.offset}")
-        arriving.data += piece.data
-        if len(arriving.data) > self._settings.segment_bytes:
-            raise InternalError(f"rendered segment {piece.segment} is larger than {self._settings.segment_bytes} bytes")
-        if piece.card is None:
-            return
-        data = bytes(arriving.data)
-        del self._arriving[piece.segment]
-        if len(data) != piece.card.size_bytes or hashlib.sha256(data).digest() != piece.card.digest:
-            raise NodeUnavailableError(f"rendered segment {piece.segment} was damaged on the way")
-        await self._leg.keep(piece.segment, piece.card, data, time.monotonic() - arriving.begun)
-        self._acks.append(piece.segment)
-        await self._notify()
+        order = self._orders.missing.get(piece.segment)
+        arrived = order and self._arrivals.take(piece, len(order.source_frames))
+        if order and arrived:
+            await self._leg.keep(order, arrived)
+            self._acks.append(piece.segment)
+            await self._notify()
 
     async def _notify(self) -> None:
         async with self._orders.change:

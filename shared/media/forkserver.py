@@ -69,7 +69,6 @@ def main(control_fd: int, preload: list[str]) -> None:
     for module in preload:
         importlib.import_module(module)
     _quiet()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps; nobody asks for exit statuses
     with socket.socket(fileno=control_fd) as control:
         _serve(control)
 
@@ -88,6 +87,7 @@ def _serve(control: socket.socket) -> None:
     while True:
         for fd, _ in poller.poll():
             if fd != control.fileno():
+                os.waitid(os.P_PIDFD, fd, os.WEXITED)
                 poller.unregister(fd)
                 living.discard(fd)
                 os.close(fd)
@@ -111,7 +111,7 @@ def _fork(control: socket.socket, living: set[int], incoming_fd: int, outgoing_f
         for pidfd in living:
             os.close(pidfd)
         _child(incoming_fd, outgoing_fd)
-    pidfd = os.pidfd_open(pid)
+    pidfd = os.pidfd_open(pid)  # even of one that has ended already: only the loop reaps
     os.close(incoming_fd)
     with socket.socket(fileno=outgoing_fd) as outgoing:
         try:
@@ -125,7 +125,6 @@ def _child(incoming_fd: int, outgoing_fd: int) -> None:
     """Run one task and exit without going back into the server."""
     status = 1
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         with socket.socket(fileno=incoming_fd) as incoming, socket.socket(fileno=outgoing_fd) as outgoing:
             _run(Channel(incoming, outgoing))
         status = 0

@@ -190,8 +190,13 @@ class Sandbox:
             ours.setblocking(False)
             stack.callback(ours.close)
         with its_incoming, its_outgoing:
+            theirs = [its_incoming.fileno(), its_outgoing.fileno()]
             try:
-                socket.send_fds(self._running(), [b"f"], [its_incoming.fileno(), its_outgoing.fileno()])
+                try:
+                    socket.send_fds(self._running(), [b"f"], theirs)
+                except ConnectionError:  # it has just ended; another one is started
+                    self._stop()
+                    socket.send_fds(self._running(), [b"f"], theirs)
             except BlockingIOError:
                 raise ResourceExhaustedError("too many media tasks are being started", retry_after_s=1) from None
         await _readable(incoming.fileno())

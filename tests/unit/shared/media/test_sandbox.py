@@ -243,3 +243,18 @@ def _alive(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+async def test_parents_that_go_away_at_once_harm_nobody(sandbox: Sandbox) -> None:
+    """A child that ends before anybody knows it by name must not take the server along."""
+    await sandbox.call(surroundings, {}, LIMITS, 20)
+    assert sandbox._server is not None
+    server = sandbox._server.pid
+    for ticks in range(40):
+        going = asyncio.create_task(sandbox.call(surroundings, {}, LIMITS, 20))
+        for _ in range(ticks % 5):
+            await asyncio.wait({going}, timeout=0)
+        going.cancel()
+        await asyncio.wait({going})
+    await sandbox.call(surroundings, {}, LIMITS, 20)
+    assert sandbox._server.pid == server
