@@ -25,7 +25,7 @@ from edge_gateway.jobs.dispatch import Dispatcher
 from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.faces import Faces
 from edge_gateway.jobs.job import UNFINISHED, Change
-from edge_gateway.jobs.pipeline import Pipeline, PipelineSettings
+from edge_gateway.jobs.pipeline import Pipeline
 from edge_gateway.jobs.preview import Previews
 from edge_gateway.jobs.reel import Reels
 from edge_gateway.jobs.render import RenderSettings
@@ -33,6 +33,7 @@ from edge_gateway.jobs.result_reel import ResultReels
 from edge_gateway.jobs.service import JobService
 from edge_gateway.jobs.shelf import FaceShelf
 from edge_gateway.jobs.sqlite import SqliteJobs
+from edge_gateway.jobs.work import PipelineSettings
 from edge_gateway.library.catalog import LibraryCatalog
 from edge_gateway.library.service import Libraries, LibraryLimits
 from edge_gateway.library.setting import open_places
@@ -48,6 +49,7 @@ from edge_gateway.web.preview import PreviewPages
 from edge_gateway.web.server import serve_web
 from edge_gateway.web.status import StatusPage
 from edge_gateway.web.tus import TusFiles
+from shared.errors import VisemeError
 from shared.lock import locked
 from shared.media.limits import MediaLimits
 from shared.media.profile import PROFILES
@@ -158,6 +160,10 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
     shelf = FaceShelf(folders["faces"], settings.face_cache_bytes, partial(_videos_in_use, repository))
     faces = Faces(folders["faces"], children.cut, on_open=shelf.take, on_close=shelf.put)
     store = AssetStore(folders["assets"], catalog, reserve_bytes=settings.disk_reserve_bytes)
+
+    async def lost(asset_id: str, error: VisemeError) -> None:
+        await dispatcher.lose(asset_id, error)
+
     leases = await Leases.open(database, lease_s=settings.asset_lease_s, expire_s=settings.upload_expire_s)
     assets = AssetService(
         store,
@@ -165,6 +171,7 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         children.probe,
         _asset_limits(settings),
         on_remove=faces.forget,
+        on_lost=lost,
         count_up=metrics.client_up,
         count_down=metrics.client_down,
         piece_bytes=settings.download_piece_bytes,
@@ -340,6 +347,7 @@ def _pipeline_settings(settings: EdgeSettings) -> PipelineSettings:
         segment_s=settings.segment_seconds,
         profile=None if settings.link_profile == "auto" else PROFILES[settings.link_profile],
         frame_pixels=settings.frame_pixels,
+        stall_s=settings.upload_stall_s,
         render=RenderSettings(
             window=settings.node_window,
             piece_bytes=settings.node_piece_bytes,

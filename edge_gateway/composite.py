@@ -8,11 +8,11 @@ pixel leaves 4:2:0 on the way.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Self
 
 from shared.errors import InternalError, InvalidMediaError
 from shared.media.crop import Mask, paste_planes
+from shared.media.growing import media_of
 from shared.media.limits import MediaLimits
 from shared.media.picture import SourceInfo
 from shared.media.planes import Planes
@@ -31,7 +31,9 @@ _THREADS = 2
 class CompositeOrder:
     """The arguments of the task."""
 
-    path: Path
+    path: str
+    growing_bytes: int
+    """The file's size at the end, where it is still being uploaded; else 0."""
     field: str
     limits: MediaLimits
     crf: float
@@ -41,9 +43,10 @@ class CompositeOrder:
 
     @classmethod
     def of(cls, arguments: dict[str, Any]) -> Self:
-        """From JSON values: ``path``, and optionally ``field``, ``limits``, ``crf``, ``preset``, ``rate``."""
+        """From JSON values: ``path``; the others may lack."""
         return cls(
-            path=Path(arguments["path"]),
+            path=arguments["path"],
+            growing_bytes=int(arguments.get("growing_bytes", 0)),
             field=str(arguments.get("field", "video")),
             limits=MediaLimits(**arguments.get("limits", {})),
             crf=float(arguments.get("crf", CRF)),
@@ -122,7 +125,8 @@ def composite(channel: Channel, arguments: dict[str, Any]) -> None:
     pictures only: the source's size (made even), colours and times, from 0, one IDR at its start.
     """
     order = CompositeOrder.of(arguments)
-    with FrameReader(order.path, order.limits, order.field) as reader:
+    media = media_of(channel, order.path, order.growing_bytes)
+    with FrameReader(media, order.limits, order.field) as reader:
         encoding = _encoding(order, reader.source)
         while (message := channel.receive()) is not None:
             if message.header.get("kind") != "segment":

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +24,7 @@ from shared.errors import NoFaceError
 from shared.face.mesh import FaceMesh
 from shared.media.crop import crop_planes
 from shared.media.encode import Codec, Coding, ColourTags, encode_video, encoding_of
+from shared.media.growing import media_of
 from shared.media.limits import MediaLimits
 from shared.media.picture import SourceInfo, frame_bytes
 from shared.media.planes import Planes
@@ -56,6 +56,8 @@ class PrepareOrder:
     crop_preset: str = BALANCED.crop.preset
     skip_segments: int = 0
     """Segments from the first that are there already: tracked, since those after depend on it, but not sent."""
+    growing_bytes: int = 0
+    """The file's size at the end, where it is still being uploaded."""
 
 
 def prepare(channel: Channel, arguments: dict[str, Any]) -> None:
@@ -67,7 +69,8 @@ def prepare(channel: Channel, arguments: dict[str, Any]) -> None:
         NoFaceError: no frame of it shows a face.
     """
     order = PrepareOrder(**arguments)
-    with FrameReader(Path(order.path), MediaLimits(**order.limits), order.field) as reader:
+    media = media_of(channel, order.path, order.growing_bytes)
+    with FrameReader(media, MediaLimits(**order.limits), order.field) as reader:
         channel.send(_source_header(reader.source))
         looked = LookedAt()
         crops = _crops(_counted(reader, channel), _Cutter(order, reader.source), looked)

@@ -46,6 +46,9 @@ class EdgeSettings(ServiceSettings):
     upload_idle_s: float = Field(default=120.0, gt=0, description="time that an upload may be silent")
     upload_progress_s: float = Field(default=300.0, gt=0, description="time within which one comes further at least")
     upload_progress_bytes: int = Field(default=64 << 10, ge=1, description="by how much it does")
+    upload_stall_s: float = Field(
+        default=15.0, gt=0, description="time without a byte after which a job that waits for one lets others go first"
+    )
     upload_expire_s: float = Field(default=604_800.0, gt=0, description="time after which an unfinished one goes")
     asset_lease_s: float = Field(
         default=604_800.0, ge=0, description="time after its last use for which a file stays, even if room is needed"

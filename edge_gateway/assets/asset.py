@@ -138,6 +138,13 @@ class Persisted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Chunks that somebody waits for, in the order in which they are wanted."""
+
+    chunks: tuple[ChunkRange, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
     """The asset is complete and probed."""
 
@@ -145,7 +152,7 @@ class Completed:
 
 
 UploadMessage = Piece | Digests
-UploadAnswer = Started | Held | Persisted | Completed
+UploadAnswer = Started | Held | Persisted | Wanted | Completed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +186,22 @@ def check_asset_id(asset_id: str, field: str = "asset_id") -> str:
     if not _ASSET_ID.fullmatch(asset_id):
         raise InvalidInputError("an asset's id is 64 hexadecimal digits in lower case", field=field)
     return asset_id
+
+
+def is_named(asset_id: str, size_bytes: int, digests: bytes) -> bool:
+    """Whether an asset's id is that of its content: an upload whose digests are not all known has another name."""
+    chunks = [digests[at : at + _DIGEST_BYTES] for at in range(0, len(digests), _DIGEST_BYTES)]
+    return asset_id == digest.asset_id(size_bytes, chunks)
+
+
+def check_pictures(kind: AssetKind | None, field: str = "video") -> None:
+    """Refuse an asset that is known to hold no pictures.
+
+    Raises:
+        InvalidMediaError: it is.
+    """
+    if kind is AssetKind.AUDIO:
+        raise InvalidMediaError("this is sound without pictures; a video or a photo is needed", field=field)
 
 
 def display_name(text: str) -> str:

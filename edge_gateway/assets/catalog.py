@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 
-from edge_gateway.assets.asset import Asset, AssetKind, Manifest
+from edge_gateway.assets.asset import Asset, AssetKind, Manifest, is_named
 from edge_gateway.database import Database
 from shared.errors import ConflictError, NotFoundError
 from shared.media.probe import MediaInfo
@@ -130,6 +130,18 @@ class Catalog:
     async def forget_chunks(self, asset_id: str) -> None:
         """Strike out every chunk of an asset whose file is gone."""
         await self._database.run(lambda c: c.execute("DELETE FROM chunks WHERE asset_id = ?", (asset_id,)))
+
+    async def whole(self) -> list[str]:
+        """Assets of which every chunk is safe, but which were not completed."""
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            rows = connection.execute(
+                "SELECT asset_id, size_bytes, digests FROM assets WHERE ready = 0 AND digests <> x''"
+                " AND (SELECT COUNT(*) FROM chunks WHERE chunks.asset_id = assets.asset_id) * 32 = LENGTH(digests)"
+            )
+            return [row[0] for row in rows if is_named(*row)]
+
+        return await self._database.run(work)
 
     async def note_sha256(self, asset_id: str, sha256: bytes) -> None:
         """Write down the digest of an asset's whole file."""

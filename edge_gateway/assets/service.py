@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -21,11 +21,13 @@ from edge_gateway.assets.asset import (
     Started,
     UploadAnswer,
     UploadMessage,
+    Wanted,
     check_asset_id,
     check_manifest,
     ranges,
 )
 from edge_gateway.assets.catalog import Catalog
+from edge_gateway.assets.growth import Source
 from edge_gateway.assets.leases import Leases
 from edge_gateway.assets.ledger import Ledger
 from edge_gateway.assets.room import Room
@@ -34,11 +36,13 @@ from edge_gateway.assets.upload import Upload
 from edge_gateway.paging import page_size, read_token, write_token
 from shared.errors import (
     ConflictError,
+    DeadlineError,
     DiskFullError,
     InvalidInputError,
     InvalidMediaError,
     MissingChunksError,
     NotFoundError,
+    VisemeError,
 )
 from shared.media.probe import MediaInfo
 from shared.telemetry.logging import get_logger
@@ -69,6 +73,7 @@ class AssetService:
         probe: Finds out what a file is.
         limits: What is refused.
         on_remove: Told the id of an asset that is gone; may block.
+        on_lost: Told the id of an asset that will never be complete, and why; ends the jobs that need it.
         count_up: Told the bytes of every piece that came in.
         count_down: Told the bytes of every piece that went out.
         piece_bytes: Bytes of a piece that goes out.
@@ -83,6 +88,7 @@ class AssetService:
         limits: AssetLimits,
         *,
         on_remove: Callable[[str], None] = lambda _: None,
+        on_lost: Callable[[str, VisemeError], Awaitable[None]] | None = None,
         count_up: Callable[[int], None] = lambda _: None,
         count_down: Callable[[int], None] = lambda _: None,
         piece_bytes: int = 256 << 10,
@@ -93,12 +99,14 @@ class AssetService:
         self._catalog = catalog
         self._probe = probe
         self._on_remove = on_remove
+        self._on_lost = on_lost
         self._count_up = count_up
         self._count_down = count_down
         self._piece_bytes = piece_bytes
         self._leases = leases
         self._writers: dict[str, Upload] = {}
         self._room = Room(limits.total_bytes)
+        store.growths.on_want = self._want
 
     async def upload(
         self, manifest: Manifest, messages: AsyncIterator[UploadMessage]
@@ -182,8 +190,17 @@ class AssetService:
             return
         await self._leases.note_time()
         for asset_id in await self._leases.expired():
-            if asset_id not in self._writers and await self.discard(asset_id):
+            if asset_id not in self._writers:
                 _LOG.info("upload expired", asset_id=asset_id)
+                await self._lose(asset_id, _expired())
+        await self._finish_whole()
+
+    async def _finish_whole(self) -> None:
+        """Complete uploads whose client left, or whose edge ended, between the last chunk and the end."""
+        for asset_id in await self._catalog.whole():
+            if asset_id not in self._writers:
+                with suppress(InvalidInputError):  # logged, and told to the jobs that need it
+                    await self._finish(asset_id)
 
     async def keep_swept(self) -> None:
         """Sweep now and then; a full disk must not end the edge, whose sweeping may be what makes room."""
@@ -211,14 +228,23 @@ class AssetService:
         if older is not None:
             older.evict()
         self._writers[name] = upload
+        self._want(name)
+
+    def _want(self, asset_id: str) -> None:
+        """Tell whoever uploads an asset what is waited for."""
+        upload, growth = self._writers.get(asset_id), self._store.growths.get(asset_id)
+        if upload is not None and growth is not None:
+            upload.want(growth.wanted())
 
     async def _receive(
         self, upload: Upload, messages: AsyncIterator[UploadMessage], count_up: Callable[[int], None]
-    ) -> AsyncGenerator[Held | Persisted, None]:
+    ) -> AsyncGenerator[Held | Persisted | Wanted, None]:
         async def counted() -> AsyncGenerator[UploadMessage, None]:
             async for message in messages:
                 if isinstance(message, Piece):
                     count_up(len(message.data))
+                    if growth := self._store.growths.get(upload.name):
+                        growth.heard(message.chunk)
                 yield message
 
         async with aclosing(counted()) as source, aclosing(upload.run(source)) as answers:
@@ -231,11 +257,26 @@ class AssetService:
             media = await self._probe(self._store.path(asset_id), "asset")
         except InvalidInputError as error:
             _LOG.info("upload refused", reason=error.reason, message=error.message)
-            await self._store.remove(asset_id)
+            await self._lose(asset_id, error)
             raise
         asset = await self._store.complete(asset_id, AssetKind(media.kind.value), media)
         _LOG.info("asset ready", asset_id=asset_id, kind=media.kind.value, size_bytes=asset.size_bytes)
         return asset
+
+    async def _lose(self, asset_id: str, error: VisemeError) -> None:
+        """Delete an asset that will never be complete; the jobs that need it end with the same error."""
+        while True:
+            if self._on_lost is not None:
+                await self._on_lost(asset_id, error)
+            try:
+                removed = await self._store.remove(asset_id)
+            except ConflictError:
+                if self._on_lost is None:
+                    raise
+                continue  # one more job was accepted meanwhile
+            if removed:
+                await asyncio.to_thread(self._on_remove, asset_id)
+            return
 
     async def get(self, asset_id: str, field: str = "asset_id") -> Asset:
         """Describe one asset.
@@ -243,9 +284,7 @@ class AssetService:
         Raises:
             NotFoundError: there is none of this id.
         """
-        asset = await self._catalog.find(check_asset_id(asset_id, field))
-        if asset is None:
-            raise NotFoundError("this edge has no such asset", field=field)
+        asset = await self._find(asset_id, field)
         await self._renew(asset_id)
         return asset
 
@@ -288,6 +327,32 @@ class AssetService:
         """Where a file may lie that is made from a ready asset; it goes with the asset."""
         return self._store.path(asset_id).with_name(name)
 
+    async def source(self, asset_id: str, field: str = "asset_id") -> Source:
+        """Open an asset for reading, be it complete or not.
+
+        Raises:
+            NotFoundError: there is none of this id.
+        """
+        asset = await self._find(asset_id, field)
+        if asset.ready:
+            await self._renew(asset_id)
+            return Source(asset, self._store.path(asset_id))
+        growth = self._store.growths.open(asset)
+        # Asked again, as it may have been completed before anybody could be told of it.
+        held = await self._catalog.held(asset_id)
+        asset = await self._find(asset_id, field)
+        if asset.ready:
+            growth.finish()
+        else:
+            growth.add(held)
+        return Source(asset, self._store.path(asset_id), growth)
+
+    async def _find(self, asset_id: str, field: str) -> Asset:
+        asset = await self._catalog.find(check_asset_id(asset_id, field))
+        if asset is None:
+            raise NotFoundError("this edge has no such asset", field=field)
+        return asset
+
     async def keep_result(self, path: Path, name: str) -> Asset:
         """Take a finished video as an asset of kind RESULT; the file is moved."""
         media = await self._probe(path, "result")
@@ -321,3 +386,8 @@ class AssetService:
             self._count_down(len(data))
             yield offset, data
             offset += len(data)
+
+
+def _expired() -> DeadlineError:
+    message = "nothing came of this upload for so long that it was given up; upload the file and submit the job again"
+    return DeadlineError(message, field="asset", limit="upload_expire_s")

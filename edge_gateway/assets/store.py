@@ -8,9 +8,10 @@ from pathlib import Path
 
 from edge_gateway.assets.asset import Asset, AssetKind, Manifest
 from edge_gateway.assets.catalog import Catalog
+from edge_gateway.assets.growth import Growths
 from edge_gateway.disk import disk_errors, make_directory, remove_tree, sync_directory
 from shared import digest
-from shared.errors import ConflictError, DiskFullError, InvalidInputError
+from shared.errors import ConflictError, DiskFullError, InvalidInputError, NotFoundError
 from shared.media.probe import MediaInfo
 
 _READ_BYTES = digest.CHUNK_BYTES
@@ -43,6 +44,8 @@ class AssetStore:
         self._catalog = catalog
         self._reserve_bytes = reserve_bytes
         self._naming = asyncio.Lock()
+        self.growths = Growths()
+        """Assets that are read while they come."""
 
     def path(self, asset_id: str) -> Path:
         """Where an asset's bytes lie."""
@@ -133,6 +136,8 @@ class AssetStore:
         path = self.path(asset.asset_id)
         if not await asyncio.to_thread(_make_room, path, manifest.size_bytes, missing + self._reserve_bytes) and held:
             await self._catalog.forget_chunks(asset.asset_id)
+            if growth := self.growths.get(asset.asset_id):
+                growth.forget()
             held = set()
         return held
 
@@ -167,10 +172,15 @@ class AssetStore:
         """
         await asyncio.to_thread(_sync, self.path(asset_id))
         await self._catalog.hold(asset_id, {index: digests[index] for index in chunks})
+        if growth := self.growths.get(asset_id):
+            growth.add(chunks)
 
     async def complete(self, asset_id: str, kind: AssetKind, media: MediaInfo) -> Asset:
         """Make an asset ready whose chunks are all there."""
-        return await self._catalog.complete(asset_id, kind, media)
+        asset = await self._catalog.complete(asset_id, kind, media)
+        if growth := self.growths.get(asset_id):
+            growth.finish()
+        return asset
 
     async def sha256(self, asset: Asset) -> bytes:
         """The digest of an asset's whole file.
@@ -204,6 +214,8 @@ class AssetStore:
         """
         removed = await self._catalog.remove(asset_id)
         if removed:
+            if growth := self.growths.get(asset_id):
+                growth.fail(NotFoundError("the asset was deleted while it was uploaded", field="asset_id"))
             await asyncio.to_thread(remove_tree, self._root / asset_id)
         return removed
 

@@ -12,12 +12,14 @@ from typing import TypeVar
 
 from edge_gateway.assets.asset import (
     AssetLimits,
+    ChunkRange,
     Digests,
     Held,
     Manifest,
     Persisted,
     Piece,
     UploadMessage,
+    Wanted,
     ranges,
 )
 from edge_gateway.assets.ledger import Ledger
@@ -140,6 +142,7 @@ class Upload:
         self._unsaid: set[int] = set()
         self._unsaid_held: set[int] = set()
         self._unsaid_name = ""
+        self._unsaid_wanted: tuple[ChunkRange, ...] = ()
         self._is_named = not ledger.manifest.is_open
         self._news = asyncio.Event()
         self._evicted = False
@@ -162,11 +165,16 @@ class Upload:
         """Wait until what had come of an upload that ends is safe."""
         await self._ended.wait()
 
+    def want(self, chunks: tuple[ChunkRange, ...]) -> None:
+        """Tell the client what somebody waits for; takes the place of what it was told before."""
+        self._unsaid_wanted = chunks
+        self._news.set()
+
     def fits(self, manifest: Manifest) -> bool:
         """Whether this may be an upload of that file."""
         return self._ledger.fits(manifest)
 
-    async def run(self, messages: AsyncIterator[UploadMessage]) -> AsyncGenerator[Held | Persisted, None]:
+    async def run(self, messages: AsyncIterator[UploadMessage]) -> AsyncGenerator[Held | Persisted | Wanted, None]:
         """Take pieces and digests until the asset is complete or the client stops; says what is there and became safe.
 
         Raises:
@@ -204,8 +212,8 @@ class Upload:
         self._news.set()
         self._ended.set()
 
-    def _answers(self) -> list[Held | Persisted]:
-        answers: list[Held | Persisted] = []
+    def _answers(self) -> list[Held | Persisted | Wanted]:
+        answers: list[Held | Persisted | Wanted] = []
         if self._unsaid_held or self._unsaid_name:
             answers.append(Held(held=ranges(self._unsaid_held), asset_id=self._unsaid_name))
             self._unsaid_held.clear()
@@ -213,6 +221,9 @@ class Upload:
         if self._unsaid:
             answers.append(Persisted(chunks=ranges(self._unsaid), persisted_bytes=self._safe))
             self._unsaid.clear()
+        if self._unsaid_wanted:
+            answers.append(Wanted(chunks=self._unsaid_wanted))
+            self._unsaid_wanted = ()
         return answers
 
     async def _work(self, messages: AsyncIterator[UploadMessage]) -> None:

@@ -6,14 +6,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_gateway.assets.growth import Source
 from edge_gateway.composite import composite
 from edge_gateway.finish import finish
 from edge_gateway.fragments import cut_live, cut_result
 from edge_gateway.jobs.faces import FaceAsk
+from edge_gateway.jobs.feed import FedChild
 from edge_gateway.jobs.files import Speech
 from edge_gateway.prepare import prepare
+from shared.errors import InternalError
 from shared.media.limits import MediaLimits
-from shared.media.probe import MediaInfo, probe_task
+from shared.media.probe import MediaInfo, glance_task, probe_task
 from shared.media.profile import SpeechCoding, speech_task
 from shared.media.sandbox import Child, ChildLimits, Message, Sandbox
 
@@ -77,6 +80,20 @@ class Children:
         message = await self._sandbox.call(probe_task, arguments, self._limits, self._settings.probe_s)
         return MediaInfo.from_header(message.header)
 
+    async def glance(self, source: Source, field: str) -> MediaInfo:
+        """Find out of a file, be it complete or not, what its ends tell.
+
+        Raises:
+            InvalidInputError: it is certainly not media, damaged or beyond a limit.
+            DeadlineError: it took too long, not counting the time in which bytes were waited for.
+        """
+        arguments = source.arguments | {"field": field, "limits": self._media}
+        async with self._sandbox.spawn(glance_task, arguments, self._limits) as child:
+            message = await FedChild(child, source, answer_s=self._settings.probe_s).receive()
+        if message is None:
+            raise InternalError("looking at a file gave no answer")
+        return MediaInfo.from_header(message.header)
+
     async def speech(self, path: Path, coding: SpeechCoding) -> Speech:
         """Encode a file's sound for the node.
 
@@ -95,10 +112,9 @@ class Children:
         return Speech(data=message.payload, duration_us=int(message.header["length_us"]))
 
     @asynccontextmanager
-    async def cut(self, path: Path, ask: FaceAsk, skip_segments: int) -> AsyncIterator[Child]:
+    async def cut(self, source: Source, ask: FaceAsk, skip_segments: int) -> AsyncIterator[FedChild]:
         """Decode, track and cut; see :class:`edge_gateway.jobs.faces.Cutter`."""
-        arguments = {
-            "path": str(path),
+        arguments = source.arguments | {
             "field": "video",
             "crop_px": ask.crop_px,
             "crop_scale": ask.crop_scale,
@@ -110,23 +126,22 @@ class Children:
             "skip_segments": skip_segments,
         }
         async with self._sandbox.spawn(prepare, arguments, self._limits) as child:
-            yield child
+            yield FedChild(child, source)
 
     @asynccontextmanager
-    async def composite(self, path: Path, source: dict[str, Any]) -> AsyncIterator[Child]:
-        """Composite segments; ``source`` is what :func:`prepare` said of the video."""
-        arguments = {
-            "path": str(path),
+    async def composite(self, source: Source, told: dict[str, Any]) -> AsyncIterator[FedChild]:
+        """Composite segments; ``told`` is what :func:`prepare` said of the video."""
+        arguments = source.arguments | {
             "field": "video",
-            "matrix": source["matrix"],
-            "full_range": source["full_range"],
-            "rate": source["rate"],
+            "matrix": told["matrix"],
+            "full_range": told["full_range"],
+            "rate": told["rate"],
             "crf": self._settings.result_crf,
             "preset": self._settings.result_preset,
             "limits": self._media,
         }
         async with self._sandbox.spawn(composite, arguments, self._limits) as child:
-            yield child
+            yield FedChild(child, source)
 
     async def finish(
         self, *, segments: list[Path], starts_us: list[int], speech: Path, length_us: int, output: Path

@@ -94,7 +94,8 @@ class CompositeLeg:
         self._usage = usage
         self._board = board
         self._on_composited = on_composited
-        self._done_frames = 0
+        self.done_frames = 0
+        """Frames of the result that are on disk."""
         self.total_frames = expected_frames
         """Frames of the whole result, as far as known."""
         self._sent: deque[_Sent] = deque()
@@ -168,11 +169,11 @@ class CompositeLeg:
 
     def _count(self, segment: OutputSegment) -> None:
         self._on_composited(segment)
-        self._done_frames += len(segment.frames)
+        self.done_frames += len(segment.frames)
         self._board.set(
             Progress(
                 stage=Stage.COMPOSITE,
-                done_frames=self._done_frames,
-                total_frames=max(self.total_frames, self._done_frames),
+                done_frames=self.done_frames,
+                total_frames=max(self.total_frames, self.done_frames),
             )
         )

@@ -1,4 +1,8 @@
-"""Which jobs run: a bounded number at once, in the order in which they came; taken up again after a restart."""
+"""Which jobs run: a bounded number at once, in the order in which they came; taken up again after a restart.
+
+A job that can do nothing until more of an upload comes is parked: it goes back to the queue, and is passed over there
+until that has come.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,8 +11,9 @@ from pathlib import Path
 
 from edge_gateway.disk import remove_tree
 from edge_gateway.jobs.events import Journal
-from edge_gateway.jobs.job import UNFINISHED, Change, Job, JobError, JobState
+from edge_gateway.jobs.job import UNFINISHED, Change, Job, JobError, JobState, Notice
 from edge_gateway.jobs.repository import JobRepository
+from edge_gateway.jobs.stall import StalledError
 from shared.errors import ConflictError, DiskFullError, NotFoundError, VisemeError
 from shared.telemetry.logging import get_logger
 
@@ -43,6 +48,7 @@ class Dispatcher:
         self._root = root
         self._at_once = at_once
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._parked: dict[str, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
 
     def folder(self, job_id: str) -> Path:
@@ -55,10 +61,11 @@ class Dispatcher:
 
     async def stop(self, job_id: str) -> None:
         """Stop the work on a job and wait until nothing of it runs; nothing happens when none does."""
-        task = self._running.get(job_id)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+        for tasks in (self._running, self._parked):
+            task = tasks.get(job_id)
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
 
     def clear(self, job_id: str) -> None:
         """Remove the files of a job that is over."""
@@ -73,10 +80,10 @@ class Dispatcher:
                 for job in await self._repository.in_states([JobState.QUEUED]):
                     if len(self._running) >= self._at_once:
                         break
-                    if job.job_id not in self._running:
-                        task = tasks.create_task(self._run(job))
+                    if job.job_id not in self._running and job.job_id not in self._parked:
+                        task = tasks.create_task(self._run(job, tasks))
                         self._running[job.job_id] = task
-                        task.add_done_callback(partial(self._ended, job.job_id))
+                        task.add_done_callback(partial(self._ended, self._running, job.job_id))
                 await self._news.wait()
 
     async def _take_up(self) -> None:
@@ -92,30 +99,54 @@ class Dispatcher:
                 _LOG.info("job goes on", job_id=job.job_id, was=job.state.value)
                 await self._write_down(job.job_id, Change(state=JobState.QUEUED))
 
-    def _ended(self, job_id: str, _: asyncio.Task[None]) -> None:
-        self._running.pop(job_id, None)
+    async def lose(self, asset_id: str, error: VisemeError) -> None:
+        """Fail every unfinished job that needs an asset which will never be complete."""
+        for job in await self._repository.in_states(UNFINISHED):
+            if asset_id in (job.video_asset_id, job.speech_asset_id):
+                field = "video" if asset_id == job.video_asset_id else "speech"
+                await self.stop(job.job_id)
+                await self._end(job.job_id, _failed(error.reason, field, error.message))
+                # It may have begun in between.
+                await self.stop(job.job_id)
+                await asyncio.to_thread(self.clear, job.job_id)
+
+    def _ended(self, tasks: dict[str, asyncio.Task[None]], job_id: str, _: asyncio.Task[None]) -> None:
+        tasks.pop(job_id, None)
         self.wake()
 
-    async def _run(self, job: Job) -> None:
+    async def _park(self, job_id: str, stall: StalledError, tasks: asyncio.TaskGroup) -> None:
+        """Put a job back to the queue, to be passed over there until what it waits for has come."""
+        _LOG.info("job parked", job_id=job_id, waits=stall.notice.message)
+        await self._write_down(job_id, Change(state=JobState.QUEUED), stall.notice)
+        task = self._parked[job_id] = tasks.create_task(stall.until_more())
+        task.add_done_callback(partial(self._ended, self._parked, job_id))
+
+    async def _run(self, job: Job, tasks: asyncio.TaskGroup) -> None:
         try:
             change = await self._work(job)
+        except StalledError as stall:
+            await self._park(job.job_id, stall, tasks)
+            return
         except VisemeError as error:
             _LOG.warning("job failed", job_id=job.job_id, reason=error.reason, field=error.field, error=error.message)
             change = _failed(error.reason, error.field, error.message)
         except Exception:  # noqa: BLE001 - the last boundary: a fault in one job must not end the others
             _LOG.exception("job failed unexpectedly", job_id=job.job_id)
             change = _failed("internal", "", f"a fault of ours; the edge's log has it under {job.job_id}")
+        await self._end(job.job_id, change)
+
+    async def _end(self, job_id: str, change: Change) -> None:
         if change.state is JobState.FAILED:
             # Before it is written down: where the disk is full this makes room for that.
-            await asyncio.to_thread(self.clear, job.job_id)
-        await self._write_down(job.job_id, change)
-        await asyncio.to_thread(self.clear, job.job_id)
-        _LOG.info("job ended", job_id=job.job_id, state=change.state.value)
+            await asyncio.to_thread(self.clear, job_id)
+        await self._write_down(job_id, change)
+        await asyncio.to_thread(self.clear, job_id)
+        _LOG.info("job ended", job_id=job_id, state=change.state.value)
 
-    async def _write_down(self, job_id: str, change: Change) -> None:
+    async def _write_down(self, job_id: str, change: Change, *notices: Notice) -> None:
         while True:
             try:
-                await self._journal.record(job_id, change=change)
+                await self._journal.record(job_id, *notices, change=change)
             except DiskFullError:
                 _LOG.error(
                     "the disk is full; a job cannot be written down yet", job_id=job_id, state=change.state.value

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from edge_gateway.assets.growth import Source
 from edge_gateway.disk import append_line, make_directory, remove_tree, write_atomic
 from shared.errors import InternalError, InvalidMediaError
 from shared.media.encode import Coding
@@ -70,8 +71,8 @@ class Crop:
 class Cutter(Protocol):
     """Starts the child that decodes, tracks and cuts."""
 
-    def __call__(self, path: Path, ask: FaceAsk, skip_segments: int) -> AbstractAsyncContextManager["Cuts"]:
-        """Start it on a file; it leaves out the payload of the first segments."""
+    def __call__(self, source: Source, ask: FaceAsk, skip_segments: int) -> AbstractAsyncContextManager["Cuts"]:
+        """Start it on a file, which may still be coming; it leaves out the payload of the first segments."""
         ...
 
 
@@ -225,6 +226,7 @@ class Face:
 @dataclass(slots=True)
 class _Making:
     face: Face
+    source: Source
     task: asyncio.Task[None]
     users: int = 0
 
@@ -239,8 +241,10 @@ def reference_crops(face: Face) -> tuple[int, ...] | None:
 class FaceView:
     """One job's view of a face."""
 
-    def __init__(self, face: Face, task: asyncio.Task[None]) -> None:
+    def __init__(self, face: Face, source: Source, task: asyncio.Task[None]) -> None:
         self.face = face
+        self.source = source
+        """What the face is made from."""
         self._task = task
 
     async def until(self, ready: Callable[[Face], bool]) -> None:
@@ -287,17 +291,17 @@ class Faces:
         self._making: dict[str, _Making] = {}
 
     @asynccontextmanager
-    async def open(self, ask: FaceAsk, path: Path) -> AsyncIterator[FaceView]:
+    async def open(self, ask: FaceAsk, source: Source) -> AsyncIterator[FaceView]:
         """Use a face; it is made, or continued, while somebody uses it."""
         making = self._making.get(ask.key)
         if making is None:
             self._on_open(ask.key)
             face = Face(self._root / ask.key)
-            making = _Making(face, asyncio.create_task(self._make(face, ask, path)))
+            making = _Making(face, source, asyncio.create_task(self._make(face, ask, source)))
             self._making[ask.key] = making
         making.users += 1
         try:
-            yield FaceView(making.face, making.task)
+            yield FaceView(making.face, making.source, making.task)
         finally:
             making.users -= 1
             if not making.users:
@@ -324,14 +328,14 @@ class Faces:
             for folder in self._root.glob(f"{video}-*"):
                 remove_tree(folder)
 
-    async def _make(self, face: Face, ask: FaceAsk, path: Path) -> None:
+    async def _make(self, face: Face, ask: FaceAsk, source: Source) -> None:
         await asyncio.to_thread(make_directory, self._root / ask.key)
         await asyncio.to_thread(face.load)
         face.tell()
         if face.is_complete:
             return
         held = len(face.crops)
-        async with self._cut(path, ask, held) as cuts:
+        async with self._cut(source, ask, held) as cuts:
             while (message := await cuts.receive()) is not None:
                 await self._take(face, message, held)
         if face.end_us is None:

@@ -58,6 +58,12 @@ class JobFiles:
         with self._writing:
             write_atomic(self._root / name, json.dumps(value).encode())
 
+    def take_json(self, name: str) -> dict[str, Any] | None:
+        """The same, and the file goes."""
+        told = self.read_json(name)
+        (self._root / name).unlink(missing_ok=True)
+        return told
+
     def speech(self) -> Speech | None:
         """The encoded speech, if it is there."""
         told = self.read_json("speech.json")

@@ -3,60 +3,36 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from edge_gateway.assets.asset import Asset
+from edge_gateway.assets.growth import Source
 from edge_gateway.assets.service import AssetService
 from edge_gateway.failures import one_error
+from edge_gateway.jobs import notices
 from edge_gateway.jobs.children import Children
 from edge_gateway.jobs.composite import CompositeLeg, Rendered
 from edge_gateway.jobs.events import Journal, ProgressBoard
-from edge_gateway.jobs.faces import Face, FaceAsk, Faces, FaceView
-from edge_gateway.jobs.files import JobFiles, Speech
-from edge_gateway.jobs.job import Change, Job, JobReport, JobState, Notice, Progress, Severity, Stage
-from edge_gateway.jobs.node import EngineCard, InferenceNode, RenderSpec
-from edge_gateway.jobs.patience import Patience, again
+from edge_gateway.jobs.faces import Face, Faces, FaceView
+from edge_gateway.jobs.files import JobFiles
+from edge_gateway.jobs.job import Change, Job, JobReport, JobState, Notice, Progress, Stage
+from edge_gateway.jobs.node import InferenceNode, RenderSpec
 from edge_gateway.jobs.plan import Expected, Plan
-from edge_gateway.jobs.profile import choose
-from edge_gateway.jobs.reel import Reel, Reels
-from edge_gateway.jobs.render import Orders, RenderLeg, RenderSettings
-from edge_gateway.jobs.usage import Usage
-from shared.errors import InvalidInputError, VisemeError
+from edge_gateway.jobs.reel import Reels
+from edge_gateway.jobs.render import Orders, RenderLeg
+from edge_gateway.jobs.stall import StalledError, here_of, watch
+from edge_gateway.jobs.start import Start, Starter
+from edge_gateway.jobs.work import PipelineSettings, Work
 from shared.media.probe import MediaInfo
-from shared.media.profile import PROFILES, LinkProfile
+from shared.media.profile import LinkProfile
 from shared.media.timeline import OutputSegment
 from shared.telemetry.logging import get_logger
 
 _LOG = get_logger(__name__)
 
-_PROFILE = "profile.json"
 _QUEUE = 64
 """Segments that may be planned ahead of the compositing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PipelineSettings:
-    """How jobs are done."""
-
-    segment_s: float
-    profile: LinkProfile | None
-    """What every job is done with; None where each chooses for itself."""
-    frame_pixels: int
-    render: RenderSettings
-
-
-@dataclass(slots=True, kw_only=True)
-class _Work:
-    """What is known of a job while it is done."""
-
-    job: Job
-    files: JobFiles
-    board: ProgressBoard
-    reel: Reel
-    usage: Usage = field(default_factory=Usage)
-    begun: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +43,8 @@ class _Legs:
     rendered: Rendered
     rendering: RenderLeg
     compositing: CompositeLeg
+    composited: Source
+    """What the compositing reads."""
 
 
 class Pipeline:
@@ -99,6 +77,7 @@ class Pipeline:
     ) -> None:
         self._assets = assets
         self._faces = faces
+        self._starter = Starter(faces=faces, children=children, node=node, journal=journal, settings=settings)
         self._children = children
         self._node = node
         self._journal = journal
@@ -112,147 +91,99 @@ class Pipeline:
 
         Raises:
             VisemeError: why it ended otherwise.
+            StalledError: it can do nothing until more of an upload comes; run it again then.
         """
-        files, speech = JobFiles(self._folder(job.job_id)), self._assets.path(job.speech_asset_id)
+        video = await self._assets.source(job.video_asset_id, "video")
+        spoken = await self._assets.source(job.speech_asset_id, "speech")
+        files = JobFiles(self._folder(job.job_id))
+        async with self._reels.open(job.job_id, files, spoken.path) as reel:
+            board = ProgressBoard(self._journal, job.job_id)
+            work = Work(job=job, video=video, speech=spoken, files=files, board=board, reel=reel)
+            await self._begin(work)
+            try:
+                change = await self._run(work)
+            except StalledError:
+                await board.flush()
+                await asyncio.to_thread(files.write_json, "usage.json", work.usage.to_json())
+                await asyncio.to_thread(files.write_json, "parked.json", {})
+                raise
+            await board.flush()
+            return change
+
+    async def _run(self, work: Work) -> Change:
         with one_error():
-            async with self._reels.open(job.job_id, files, speech) as reel, asyncio.TaskGroup() as tasks:
-                board = ProgressBoard(self._journal, job.job_id)
-                work = _Work(job=job, files=files, board=board, reel=reel)
-                await self._begin(work)
-                telling = tasks.create_task(board.run())
+            async with asyncio.TaskGroup() as tasks:
+                telling = tasks.create_task(work.board.run())
                 change = await self._do(work)
                 telling.cancel()
-        await board.flush()
         return change
 
-    async def _begin(self, work: _Work) -> None:
-        waited = max(0.0, time.time() - work.job.created_us / 1e6)
-        if await asyncio.to_thread(lambda: work.files.exists):
-            rendered, composited = await asyncio.to_thread(work.files.found)
-            told = await asyncio.to_thread(work.files.read_json, "usage.json")
-            if told is not None:
-                work.usage.take_up(told)
-            message = (
-                f"The edge was started again and goes on: {composited} composited and {rendered} rendered segments"
-                " are on disk; only what is missing is done again."
-            )
-            _LOG.info("job taken up", job_id=work.job.job_id, rendered=rendered, composited=composited)
-            notice = Notice(severity=Severity.INFO, reason="resumed", message=message)
-            await self._journal.record(work.job.job_id, notice, change=Change(state=JobState.PREPARING))
-            return
-        notices = _reduced((await self._assets.get(work.job.video_asset_id, "video")).media)
-        await asyncio.to_thread(work.files.make)
-        work.usage.ended(Stage.WAIT, waited)
-        await self._journal.record(work.job.job_id, *notices, change=Change(state=JobState.PREPARING))
+    async def _begin(self, work: Work) -> None:
+        """Note that a job begins, or goes on."""
+        job_id, files = work.job.job_id, work.files
+        work.is_new = not await asyncio.to_thread(lambda: files.exists)
+        told = [] if work.is_new else [await self._taken_up(work)]
+        if work.is_new:
+            await asyncio.to_thread(files.make)
+        work.usage.ended(Stage.WAIT, max(0.0, time.time() - work.job.updated_us / 1e6))
+        await self._journal.record(job_id, *told, change=Change(state=JobState.PREPARING))
 
-    async def _do(self, work: _Work) -> Change:
-        video = await self._assets.get(work.job.video_asset_id, "video")
-        spoken = await self._assets.get(work.job.speech_asset_id, "speech")
-        engine = await self._engine(work)
-        ask = partial(
-            FaceAsk,
-            video=video.asset_id,
-            crop_px=engine.crop_px,
-            crop_scale=engine.crop_scale,
-            segment_s=self._settings.segment_s,
-            frame_pixels=self._settings.frame_pixels,
-        )
-        profile = await self._profile(work, ask)
-        speech = await self._speech(work, spoken, profile)
+    async def _taken_up(self, work: Work) -> Notice:
+        """Go on with what is on disk."""
+        rendered, composited = await asyncio.to_thread(work.files.found)
+        if told := await asyncio.to_thread(work.files.read_json, "usage.json"):
+            work.usage.take_up(told)
+        _LOG.info("job taken up", job_id=work.job.job_id, rendered=rendered, composited=composited)
+        there = f"{composited} composited and {rendered} rendered segments are on disk"
+        if await asyncio.to_thread(work.files.take_json, "parked.json") is None:
+            return notices.started_again(there)
+        return notices.upload_goes_on(here_of(work.video), there)
+
+    async def _do(self, work: Work) -> Change:
+        start = await self._starter.start(work)
         opened = time.monotonic()
-        wanted, path = ask(crop=profile.crop), self._assets.path(video.asset_id)
-        async with self._faces.open(wanted, path) as view, asyncio.TaskGroup() as tasks:
-            await view.until(lambda face: bool(face.source))
-            watching = tasks.create_task(self._watch_face(work, view, video, opened))
-            plan = Plan(view, speech.duration_us, work.job.options, self._settings.segment_s)
-            legs = self._legs(
-                work,
-                face=view.face,
-                expected=plan.expected(video.media),
-                speech=speech,
-                engine=engine,
-                profile=profile,
-                video=video,
-            )
-            await self._render(work, plan, legs)
-            watching.cancel()
-            if not view.face.is_complete:
-                work.usage.add(Stage.PREPARE, opened, time.monotonic())
-        return await self._finish(work, plan, video, spoken, engine=legs.rendering.engine, profile=profile)
+        async with self._faces.open(start.ask, work.video) as view, asyncio.TaskGroup() as tasks:
+            try:
+                first = tasks.create_task(watch(lambda: [("video", view.source)], self._settings.stall_s))
+                await view.until(lambda face: bool(face.source))
+                first.cancel()
+                plan = Plan(view, start.speech.duration_us, work.job.options, self._settings.segment_s)
+                legs = self._legs(work, view.face, plan.expected(start.media), start)
+                watching = [
+                    tasks.create_task(self._watch_face(work, view, start.media, opened)),
+                    tasks.create_task(self._watch_upload(view, plan, legs)),
+                ]
+                await self._render(work, plan, legs)
+                for task in watching:
+                    task.cancel()
+            finally:
+                if not view.face.is_complete:
+                    work.usage.prepared(opened, time.monotonic(), view.source.waits)
+        return await self._finish(work, plan, legs.rendering.engine, start.profile)
 
-    async def _speech(self, work: _Work, asset: Asset, profile: LinkProfile) -> Speech:
-        held = await asyncio.to_thread(work.files.speech)
-        if held is not None:
-            return held
-        with work.usage.at_work(Stage.PREPARE):
-            speech = await self._children.speech(self._assets.path(asset.asset_id), profile.speech)
-        await asyncio.to_thread(work.files.put_speech, speech)
-        return speech
+    async def _watch_upload(self, view: FaceView, plan: Plan, legs: _Legs) -> None:
+        """Let others go first where nothing more of the video comes and all that could be done is done."""
+        limit = self._settings.stall_s
 
-    async def _engine(self, work: _Work) -> EngineCard:
-        """The engine for this job: the one that it was begun with, or what the node says now."""
-        held = await asyncio.to_thread(work.files.read_json, "engine.json")
-        if held is not None:
-            return EngineCard(**held)
-        patience = Patience(self._settings.render.patience_s)
-        status = await again(self._node.status, patience, lambda error: self._say_waiting(work.job.job_id, error))
-        name = work.job.options.engine
-        for engine in status.engines:
-            if engine.name == name or (not name and engine.is_default):
-                told = {
-                    "name": engine.name,
-                    "summary": engine.summary,
-                    "is_default": engine.is_default,
-                    "crop_px": engine.crop_px,
-                    "crop_scale": engine.crop_scale,
-                }
-                await asyncio.to_thread(work.files.write_json, "engine.json", told)
-                return engine
-        known = ", ".join(engine.name for engine in status.engines) or "none"
-        raise InvalidInputError(
-            f"the node has no engine {name or 'by default'}; it has: {known}", field="options.engine"
-        )
+        def is_idle() -> bool:
+            prepared = view.face.is_complete or view.source.silent_s >= limit
+            composited = legs.compositing.done_frames == plan.frames or legs.composited.silent_s >= limit
+            return prepared and composited
 
-    async def _profile(self, work: _Work, ask: Callable[..., FaceAsk]) -> LinkProfile:
-        """The profile of this job: the one that it was begun with, or what is chosen now."""
-        held = await asyncio.to_thread(work.files.read_json, _PROFILE)
-        if held is not None and held["name"] in PROFILES:
-            return PROFILES[held["name"]]
-        patience = Patience(self._settings.render.patience_s)
-        profile = await again(
-            lambda: choose(self._settings.profile, self._faces, ask, self._node),
-            patience,
-            lambda error: self._say_waiting(work.job.job_id, error),
-        )
-        await asyncio.to_thread(work.files.write_json, _PROFILE, {"name": profile.name})
-        return profile
+        await watch(lambda: [("video", view.source), ("video", legs.composited)], limit, is_idle)
 
-    async def _say_waiting(self, job_id: str, error: VisemeError) -> None:
-        message = f"Waiting for the node at {self._node.address}: {error.message.rstrip('.')}."
-        notice = Notice(severity=Severity.WARNING, reason=error.reason, message=message)
-        await self._journal.record(job_id, notice)
-
-    async def _watch_face(self, work: _Work, view: FaceView, video: Asset, opened: float) -> None:
-        face, total = view.face, video.media.frames if video.media else 0
+    async def _watch_face(self, work: Work, view: FaceView, media: MediaInfo, opened: float) -> None:
+        face, total = view.face, media.frames
         while not face.is_complete:
             work.board.set(_prepared(face.frames_seen, total))
             seen = face.frames_seen
             await view.until(partial(_saw_more, seen))
         work.board.set(_prepared(face.frames_seen, face.frames_seen))
         if face.finished_at is not None:
-            work.usage.add(Stage.PREPARE, opened, face.finished_at)
+            work.usage.prepared(opened, face.finished_at, view.source.waits)
 
-    def _legs(
-        self,
-        work: _Work,
-        *,
-        face: Face,
-        expected: Expected,
-        speech: Speech,
-        engine: EngineCard,
-        profile: LinkProfile,
-        video: Asset,
-    ) -> _Legs:
+    def _legs(self, work: Work, face: Face, expected: Expected, start: Start) -> _Legs:
+        engine, speech = start.engine, start.speech
         orders, rendered = Orders(expected.frames), Rendered()
         spec = RenderSpec(
             job_id=work.job.job_id,
@@ -263,7 +194,7 @@ class Pipeline:
             speech_digest=speech.digest,
             speech_bytes=len(speech.data),
             total_segments=expected.segments,
-            patch=profile.patch,
+            patch=start.profile.patch,
         )
         rendering = RenderLeg(
             node=self._node,
@@ -278,9 +209,9 @@ class Pipeline:
             settings=self._settings.render,
             on_rendered=rendered.mark,
         )
-        path = self._assets.path(video.asset_id)
+        source = work.video.again()
         compositing = CompositeLeg(
-            start=lambda: self._children.composite(path, face.source),
+            start=lambda: self._children.composite(source, face.source),
             face=face,
             crop_px=engine.crop_px,
             files=work.files,
@@ -290,9 +221,9 @@ class Pipeline:
             expected_frames=expected.frames,
             on_composited=work.reel.add,
         )
-        return _Legs(orders=orders, rendered=rendered, rendering=rendering, compositing=compositing)
+        return _Legs(orders=orders, rendered=rendered, rendering=rendering, compositing=compositing, composited=source)
 
-    async def _render(self, work: _Work, plan: Plan, legs: _Legs) -> None:
+    async def _render(self, work: Work, plan: Plan, legs: _Legs) -> None:
         """Render and composite every segment that is not on disk."""
         queue: asyncio.Queue[OutputSegment | None] = asyncio.Queue(_QUEUE)
         async with asyncio.TaskGroup() as tasks:
@@ -310,7 +241,7 @@ class Pipeline:
             await queue.put(None)
 
     @staticmethod
-    async def _hand_out(work: _Work, plan: Plan, legs: _Legs, segment: OutputSegment) -> bool:
+    async def _hand_out(work: Work, plan: Plan, legs: _Legs, segment: OutputSegment) -> bool:
         """Order a segment where that is needed; False where nothing is to be done for it at all."""
         if await asyncio.to_thread(work.files.composited(segment.index).is_file):
             legs.compositing.skip(segment)
@@ -324,25 +255,20 @@ class Pipeline:
             legs.rendered.mark(segment.index)
         return True
 
-    async def _finish(
-        self, work: _Work, plan: Plan, video: Asset, spoken: Asset, *, engine: str, profile: LinkProfile
-    ) -> Change:
+    async def _finish(self, work: Work, plan: Plan, engine: str, profile: LinkProfile) -> Change:
         job_id, files = work.job.job_id, work.files
         await work.board.flush()
-        notices = []
-        if plan.untouched_frames:
-            message = f"{plan.untouched_frames} of {plan.frames} frames show no face and pass through untouched."
-            notices.append(Notice(severity=Severity.INFO, reason="no_face_frames", message=message))
-        await self._journal.record(job_id, *notices, change=Change(state=JobState.FINISHING))
+        told = [notices.untouched(plan.untouched_frames, plan.frames)] if plan.untouched_frames else []
+        await self._journal.record(job_id, *told, change=Change(state=JobState.FINISHING))
         with work.usage.at_work(Stage.COMPOSITE):
             await self._children.finish(
                 segments=[files.composited(index) for index in range(plan.segment_count)],
                 starts_us=plan.starts_us,
-                speech=self._assets.path(spoken.asset_id),
+                speech=work.speech.path,
                 length_us=plan.length_us,
                 output=files.result(),
             )
-        stem = Path(video.display_name or "video").stem
+        stem = Path(work.video.asset.display_name or "video").stem
         result = await self._assets.keep_result(files.result(), f"{stem}-dubbed.mp4")
         report = JobReport(
             frames=plan.frames,
@@ -353,21 +279,11 @@ class Pipeline:
             up_bytes=work.usage.meter.up_bytes,
             down_bytes=work.usage.meter.down_bytes,
             engine=engine,
-            untouched_frames=plan.untouched_frames,
             link_profile=profile.name,
+            untouched_frames=plan.untouched_frames,
         )
         self._on_report(report)
         return Change(state=JobState.SUCCEEDED, result_asset_id=result.asset_id, report=report)
-
-
-def _reduced(media: MediaInfo | None) -> list[Notice]:
-    if media is None or not media.original_width:
-        return []
-    message = (
-        f"The photo of {media.original_width}x{media.original_height} is reduced to {media.width}x{media.height},"
-        " the largest picture that a video may have here (limit frame_pixels)."
-    )
-    return [Notice(severity=Severity.INFO, reason="photo_reduced", message=message)]
 
 
 def _prepared(done: int, total: int) -> Progress:

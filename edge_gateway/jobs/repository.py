@@ -16,7 +16,7 @@ class JobRepository(Protocol):
             The job, and whether it is new.
 
         Raises:
-            ConflictError: the key belongs to a job that was asked otherwise, or an asset is not ready.
+            ConflictError: the key belongs to a job that was asked otherwise, or an asset has no id yet.
             NotFoundError: an asset is not there.
             QueueFullError: as many jobs wait already; a known key is answered all the same.
         """

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from edge_gateway.assets.asset import Asset, AssetKind
+from edge_gateway.assets.asset import Asset, check_pictures
 from edge_gateway.assets.service import AssetService
 from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.job import Change, Job, JobOptions, JobState, check_engine, check_job_id, check_key
@@ -92,7 +92,7 @@ class JobService:
         self._named = named
 
     async def submit(self, *, video: str, speech: str, options: JobOptions, key: str) -> tuple[Job, bool]:
-        """Accept a job; the same key gives the same job.
+        """Accept a job, even on assets that are still being uploaded; the same key gives the same job.
 
         Returns:
             The job, and whether it is new.
@@ -101,13 +101,13 @@ class JobService:
             InvalidInputError: an asset or an option does not fit; names the field.
             LimitExceededError: the speech is too short, or something is too long.
             NotFoundError: an asset is not there.
-            ConflictError: an asset is not complete, or the key belongs to another job.
+            ConflictError: an asset's upload has no id yet, or the key belongs to another job.
             QueueFullError: too many jobs wait.
         """
         check_key(key)
         self._check_engine(check_engine(options.engine))
         video, speech = await self._asset_id(video, "video"), await self._asset_id(speech, "speech")
-        self._check_video(await self._assets.get(video, "video"))
+        check_pictures((await self._assets.get(video, "video")).kind)
         self._check_speech(await self._assets.get(speech, "speech"))
         now = time.time_ns() // 1000
         job = Job(
@@ -192,10 +192,6 @@ class JobService:
         if name and known and name not in known:
             message = f"there is no engine {name}; there are: {', '.join(sorted(known))}"
             raise InvalidInputError(message, field="options.engine")
-
-    def _check_video(self, asset: Asset) -> None:
-        if asset.ready and asset.kind is AssetKind.AUDIO:
-            raise InvalidMediaError("this is sound without pictures; a video or a photo is needed", field="video")
 
     def _check_speech(self, asset: Asset) -> None:
         if not asset.ready or asset.media is None:

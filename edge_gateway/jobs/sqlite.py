@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from edge_gateway.assets.asset import is_named
 from edge_gateway.database import Database
 from edge_gateway.jobs.job import (
     Change,
@@ -49,7 +50,7 @@ class SqliteJobs:
                 if row is not None:
                     return _same(_job(row), job), False
             for asset_id, name in ((job.video_asset_id, "video"), (job.speech_asset_id, "speech")):
-                _need_ready(connection, asset_id, name)
+                _need_named(connection, asset_id, name)
             _need_room(connection, queue_limit)
             number = connection.execute(
                 "INSERT INTO jobs (job_id, idempotency_key, state, video_asset_id, speech_asset_id, fit, keep_length,"
@@ -195,12 +196,15 @@ def _same(known: Job, asked: Job) -> Job:
     return known
 
 
-def _need_ready(connection: sqlite3.Connection, asset_id: str, name: str) -> None:
-    row = connection.execute("SELECT ready FROM assets WHERE asset_id = ?", (asset_id,)).fetchone()
+def _need_named(connection: sqlite3.Connection, asset_id: str, name: str) -> None:
+    row = connection.execute(
+        "SELECT asset_id, size_bytes, digests, ready FROM assets WHERE asset_id = ?", (asset_id,)
+    ).fetchone()
     if row is None:
         raise NotFoundError(f"this edge has no such asset; upload the {name} first", field=name)
-    if not row["ready"]:
-        raise MissingChunksError(f"the {name} is not uploaded completely yet", field=name)
+    if not row["ready"] and not is_named(row["asset_id"], row["size_bytes"], row["digests"]):
+        # Its name is one that lasts until its client knows the file to the end.
+        raise MissingChunksError(f"the upload of the {name} has no id yet; announce all its digests", field=name)
 
 
 def _need_room(connection: sqlite3.Connection, queue_limit: int) -> None:

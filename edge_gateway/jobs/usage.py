@@ -1,7 +1,7 @@
 """What a job takes: seconds of each stage at work, bytes over the link; goes on counting when a job is taken up."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,6 +41,16 @@ class Usage:
         covered = self._covered.get(stage, begun)
         self._busy[stage] += max(0.0, ended - max(begun, covered))
         self._covered[stage] = max(covered, ended)
+
+    def prepared(self, begun: float, ended: float, waits: Iterable[tuple[float, float]]) -> None:
+        """A face was made from one time to another, but for times in which bytes of the video were waited for."""
+        at = begun
+        for since, until in waits:
+            if until > at and since < ended:
+                self.add(Stage.PREPARE, at, max(at, since))
+                at = min(until, ended)
+                self.add(Stage.WAIT, max(begun, since), at)
+        self.add(Stage.PREPARE, at, ended)
 
     @property
     def stages(self) -> Mapping[Stage, float]:

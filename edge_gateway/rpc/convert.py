@@ -131,6 +131,9 @@ def upload_answer(answer: assets.UploadAnswer) -> asset_pb2.UploadResponse:
                 chunks=chunk_ranges(answer.chunks), persisted_bytes=answer.persisted_bytes
             )
             return asset_pb2.UploadResponse(persisted=persisted)
+        case assets.Wanted():
+            wanted = asset_pb2.UploadWanted(chunks=chunk_ranges(answer.chunks))
+            return asset_pb2.UploadResponse(wanted=wanted)
         case assets.Completed():
             complete = asset_pb2.UploadComplete(asset=asset(answer.asset))
             return asset_pb2.UploadResponse(complete=complete)

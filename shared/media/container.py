@@ -11,9 +11,11 @@ import av.error
 from av.container import InputContainer
 
 from shared.errors import InvalidMediaError
+from shared.media.growing import GrowingMedia, Media, media_size, open_media
 from shared.media.limits import MediaLimits
 
 _HEAD_BYTES = 64 << 10
+_BOX_BYTES = 16
 _BLOCKS = 1 << 16
 _STREAMS = 16
 """Streams whose decoders are told the limit before they are probed."""
@@ -49,15 +51,15 @@ _KNOWN = "MP4, MOV, MKV, WebM, AVI, FLV, WAV, MP3, M4A, AAC, FLAC, Ogg, Opus, JP
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
 
 
-def sniff(path: Path, field: str) -> Container:
+def sniff(media: Media, field: str) -> Container:
     """Tell a file's container by its first bytes; its name plays no part.
 
     Raises:
         InvalidMediaError: it is empty, cut off, or nothing that viseme reads.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        size = media_size(media)
+        with open_media(media) as file:
             head = file.read(_HEAD_BYTES)
     except FileNotFoundError:
         raise InvalidMediaError("there is no such file", field=field) from None
@@ -66,7 +68,7 @@ def sniff(path: Path, field: str) -> Container:
     kind = sniff_bytes(head)
     if kind is None:
         raise InvalidMediaError(f"the file's content is not {_KNOWN}, whatever its name says", field=field)
-    missing = _missing_bytes(path, kind, head, size)
+    missing = _missing_bytes(media, kind, head, size)
     if missing:
         raise InvalidMediaError(f"the file is truncated: {missing} of its bytes are missing", field=field)
     return kind
@@ -110,21 +112,24 @@ def _sniff_audio_frames(head: bytes) -> Container | None:
     return Container.MP3 if tagged else None
 
 
-def _missing_bytes(path: Path, kind: Container, head: bytes, size: int) -> int:
+def _missing_bytes(media: Media, kind: Container, head: bytes, size: int) -> int:
     """How many bytes a file lacks by its own account; 0 where it gives none."""
     if kind in {Container.AVI, Container.WAV} and head[:4] == b"RIFF":
         claimed = int.from_bytes(head[4:8], "little")
         whole = claimed + 8 if 0 < claimed < 0xFFFFFF00 else 0
         return max(0, whole - size - 1)  # some writers count a pad byte that they leave out
-    return _missing_mp4_bytes(path, size) if kind is Container.MP4 else 0
+    return _missing_mp4_bytes(media, size) if kind is Container.MP4 else 0
 
 
-def _missing_mp4_bytes(path: Path, size: int) -> int:
+def _missing_mp4_bytes(media: Media, size: int) -> int:
     at = 0
-    with path.open("rb") as file:
+    with open_media(media) as file:
         while at + 8 <= size:
+            # Of a file that is still coming only what is there is looked at; it is looked at again when it is whole.
+            if isinstance(media, GrowingMedia) and not media.has(at, _BOX_BYTES):
+                return 0
             file.seek(at)
-            box = file.read(16)
+            box = file.read(_BOX_BYTES)
             length = int.from_bytes(box[:4], "big")
             if length == 1:
                 length = int.from_bytes(box[8:16], "big")
@@ -154,7 +159,7 @@ def decoder_pixels(limits: MediaLimits) -> int:
 
 
 @contextlib.contextmanager
-def open_container(path: Path, kind: Container, limits: MediaLimits, field: str) -> Iterator[InputContainer]:
+def open_container(media: Media, kind: Container, limits: MediaLimits, field: str) -> Iterator[InputContainer]:
     """Open a video or sound file for demuxing.
 
     Raises:
@@ -164,10 +169,11 @@ def open_container(path: Path, kind: Container, limits: MediaLimits, field: str)
     # Dicts, whatever PyAV's stub says. A demuxer that finds its streams only while it reads takes none for them.
     per_stream: Any = [] if kind in {Container.FLV, Container.AAC, Container.MP3} else [refuse] * _STREAMS
     with contextlib.ExitStack() as stack:
+        file = str(media) if isinstance(media, Path) else stack.enter_context(media.open())
         with media_errors(field):
             container = stack.enter_context(
                 av.open(
-                    str(path),
+                    file,
                     mode="r",
                     format=kind.demuxer,
                     stream_options=per_stream,

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +15,7 @@ from av.video.stream import VideoStream
 
 from shared.errors import InvalidMediaError
 from shared.media.container import Container, decoder_pixels, media_errors, open_container
+from shared.media.growing import Media
 from shared.media.limits import MediaLimits
 from shared.media.photo import check_frame_size
 from shared.media.picture import to_microseconds
@@ -72,8 +72,8 @@ class VideoDecoder:
     _stream: VideoStream
     _frames: Iterator[VideoFrame]
 
-    def __init__(self, path: Path, kind: Container, limits: MediaLimits, field: str) -> None:
-        self._path = path
+    def __init__(self, media: Media, kind: Container, limits: MediaLimits, field: str) -> None:
+        self._media = media
         self._kind = kind
         self._limits = limits
         self._field = field
@@ -104,7 +104,7 @@ class VideoDecoder:
         """Start at the beginning of the file, in the state of the first time."""
         self._stack.close()
         with ExitStack() as stack:
-            container = stack.enter_context(open_container(self._path, self._kind, self._limits, self._field))
+            container = stack.enter_context(open_container(self._media, self._kind, self._limits, self._field))
             stream = picture_stream(container)
             if stream is None:
                 raise InvalidMediaError("the file holds no moving pictures", field=self._field)

@@ -7,13 +7,13 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from shared.errors import InvalidMediaError, LimitExceededError
+from shared.media.growing import Media, open_media
 from shared.media.limits import MediaLimits
 from shared.media.planes import Matrix, Planes, rgb_to_planes
 
@@ -33,7 +33,7 @@ class Photo:
     """Width and height before it was reduced, upright."""
 
 
-def read_photo(path: Path, limits: MediaLimits, field: str) -> Photo:
+def read_photo(media: Media, limits: MediaLimits, field: str) -> Photo:
     """Read a JPEG or PNG upright, on white where it is transparent, reduced to what a frame may have.
 
     Raises:
@@ -41,7 +41,7 @@ def read_photo(path: Path, limits: MediaLimits, field: str) -> Photo:
         LimitExceededError: it has more pixels than ``photo_pixels``.
     """
     try:
-        with _own_guard(), Image.open(path, formats=("JPEG", "PNG")) as image:
+        with _own_guard(), open_media(media) as file, Image.open(file, formats=("JPEG", "PNG")) as image:
             width, height = image.size
             _check_photo_size(width, height, limits, field)
             small = reduced_size(width, height, limits.frame_pixels)

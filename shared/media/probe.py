@@ -14,6 +14,7 @@ from shared.errors import InvalidMediaError, LimitExceededError
 from shared.media.audio import SoundInfo, SoundReader, audio_length_us, sound_stream
 from shared.media.container import Container, media_errors, open_container, sniff
 from shared.media.decoder import VideoDecoder, declared_us, mean_rate, picture_stream
+from shared.media.growing import Media, media_of
 from shared.media.limits import MediaLimits
 from shared.media.photo import check_frame_size, read_photo
 from shared.media.picture import describe, to_microseconds, upright_planes
@@ -22,6 +23,7 @@ from shared.media.wire import Channel
 
 _SECOND = 1_000_000
 _COMPLETE = 0.9
+_NOTHING = "the file holds neither pictures nor sound"
 
 
 class MediaKind(StrEnum):
@@ -90,27 +92,27 @@ class _Measured:
     sound: SoundInfo | None
 
 
-def probe(path: Path, limits: MediaLimits, field: str) -> MediaInfo:
+def probe(media: Path, limits: MediaLimits, field: str) -> MediaInfo:
     """Look into a file; run where a file may do no harm.
 
     Raises:
         InvalidMediaError: it is empty, truncated, mislabelled, or nothing in it can be decoded.
         LimitExceededError: its frames, their number or its length are beyond the limits.
     """
-    kind = sniff(path, field)
+    kind = sniff(media, field)
     if kind.is_photo:
-        return _probe_photo(path, kind, limits, field)
-    with open_container(path, kind, limits, field) as container:
+        return _probe_photo(media, kind, limits, field)
+    with open_container(media, kind, limits, field) as container:
         stream = picture_stream(container)
         sound = _sound(container, kind, limits, field)
         if stream is not None:
             check_frame_size(stream.width, stream.height, limits, field)
             measured = _measure(container, stream, sound, limits, field)
     if stream is not None:
-        return _probe_video(path, kind, measured, limits, field)
+        return _probe_video(media, kind, measured, limits, field)
     if sound is None:
-        raise InvalidMediaError("the file holds neither pictures nor sound", field=field)
-    length_us = audio_length_us(path, limits, field)
+        raise InvalidMediaError(_NOTHING, field=field)
+    length_us = audio_length_us(media, limits, field)
     return MediaInfo(
         kind=MediaKind.AUDIO,
         container=kind.label,
@@ -131,8 +133,58 @@ def probe_task(channel: Channel, arguments: dict[str, Any]) -> None:
     channel.send(probe(Path(arguments["path"]), limits, str(arguments.get("field", ""))).to_header())
 
 
-def _probe_photo(path: Path, kind: Container, limits: MediaLimits, field: str) -> MediaInfo:
-    photo = read_photo(path, limits, field)
+def glance(media: Media, limits: MediaLimits, field: str) -> MediaInfo:
+    """What a file is by its own account and its first frame; of one that is still coming no more is read.
+
+    What :func:`probe` finds out by reading everything is only refused here where it certainly will be there.
+
+    Raises:
+        InvalidMediaError: it is empty, mislabelled, or nothing in it can be decoded.
+        LimitExceededError: its frames, their number or its length are beyond the limits.
+    """
+    kind = sniff(media, field)
+    if kind.is_photo:
+        return _probe_photo(media, kind, limits, field)
+    with open_container(media, kind, limits, field) as container:
+        stream = picture_stream(container)
+        sound = _sound(container, kind, limits, field)
+        if stream is None:
+            return _glanced_sound(container, kind, sound, field)
+        check_frame_size(stream.width, stream.height, limits, field)
+        end_us = declared_us(container, stream)
+        frames = stream.frames or round(end_us * mean_rate(stream) / _SECOND)
+        _check_pixels(int(stream.frames * _COMPLETE), stream.width * stream.height, limits, field)
+        # One that turns out shorter than this is refused as truncated.
+        _check_length(int(end_us * _COMPLETE), 0, limits, field)
+        declared = _Measured(frames=frames, end_us=end_us, sound=sound)
+    return _probe_video(media, kind, declared, limits, field)
+
+
+def glance_task(channel: Channel, arguments: dict[str, Any]) -> None:
+    """Sandbox task: look at a file that may still be coming; arguments and answer as of :func:`probe_task`.
+
+    ``growing_bytes`` is its size at the end where it is not whole.
+    """
+    limits = MediaLimits(**arguments.get("limits", {}))
+    media = media_of(channel, arguments["path"], int(arguments.get("growing_bytes", 0)))
+    channel.send(glance(media, limits, str(arguments.get("field", ""))).to_header())
+
+
+def _glanced_sound(container: InputContainer, kind: Container, sound: SoundInfo | None, field: str) -> MediaInfo:
+    if sound is None:
+        raise InvalidMediaError(_NOTHING, field=field)
+    return MediaInfo(
+        kind=MediaKind.AUDIO,
+        container=kind.label,
+        duration_seconds=(container.duration or 0) / _SECOND,
+        audio_codec=sound.codec,
+        sample_rate=sound.rate,
+        channels=sound.channels,
+    )
+
+
+def _probe_photo(media: Media, kind: Container, limits: MediaLimits, field: str) -> MediaInfo:
+    photo = read_photo(media, limits, field)
     size = photo.planes.width, photo.planes.height
     original = (0, 0) if photo.original_size == size else photo.original_size
     return MediaInfo(
@@ -148,8 +200,8 @@ def _probe_photo(path: Path, kind: Container, limits: MediaLimits, field: str) -
     )
 
 
-def _probe_video(path: Path, kind: Container, measured: _Measured, limits: MediaLimits, field: str) -> MediaInfo:
-    with VideoDecoder(path, kind, limits, field) as decoder:
+def _probe_video(media: Media, kind: Container, measured: _Measured, limits: MediaLimits, field: str) -> MediaInfo:
+    with VideoDecoder(media, kind, limits, field) as decoder:
         first = decoder.next()
         if first is None:
             raise InvalidMediaError("the video holds no frame that can be decoded", field=field)

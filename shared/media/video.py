@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +20,7 @@ from shared.errors import InvalidMediaError, LimitExceededError
 from shared.media.container import Container, media_errors, sniff
 from shared.media.decoder import VideoDecoder
 from shared.media.encode import ColourTags, Encoding, encode_video
+from shared.media.growing import Media
 from shared.media.limits import MediaLimits
 from shared.media.photo import PHOTO_MATRIX, check_frame_size, read_photo
 from shared.media.picture import Orientation, SourceInfo, describe, frame_bytes, orientation_of, upright_planes
@@ -73,8 +73,8 @@ class FrameReader:
 
     source: SourceInfo
 
-    def __init__(self, path: Path, limits: MediaLimits, field: str = "video") -> None:
-        self._path = path
+    def __init__(self, media: Media, limits: MediaLimits, field: str = "video") -> None:
+        self._media = media
         self._limits = limits
         self._field = field
         self._stack = ExitStack()
@@ -93,7 +93,7 @@ class FrameReader:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            kind = sniff(self._path, self._field)
+            kind = sniff(self._media, self._field)
             if kind.is_photo:
                 self._open_photo()
             else:
@@ -153,7 +153,7 @@ class FrameReader:
             yield planes
 
     def _open_photo(self) -> None:
-        photo = read_photo(self._path, self._limits, self._field).planes
+        photo = read_photo(self._media, self._limits, self._field).planes
         self._photo = photo
         self._end_us = round(_SECOND / PHOTO_RATE)
         self.source = SourceInfo(
@@ -167,7 +167,7 @@ class FrameReader:
         )
 
     def _open_video(self, stack: ExitStack, kind: Container) -> None:
-        decoder = stack.enter_context(VideoDecoder(self._path, kind, self._limits, self._field))
+        decoder = stack.enter_context(VideoDecoder(self._media, kind, self._limits, self._field))
         self._decoder = decoder
         first = decoder.next()
         if first is None:

@@ -5,6 +5,7 @@ Nothing that a child sends is ever unpickled: a child that a file has taken over
 
 import json
 import struct
+from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
 from socket import socket
@@ -73,13 +74,26 @@ class Channel:
     def __init__(self, incoming: socket, outgoing: socket) -> None:
         self._incoming = incoming
         self._outgoing = outgoing
+        self._waiting: deque[Message] = deque()
 
     def send(self, header: dict[str, Any], payload: bytes | memoryview = b"") -> None:
         """Send one message; returns once the kernel has it."""
         self._send(FrameKind.MESSAGE, header, payload)
 
-    def receive(self) -> Message | None:
-        """Wait for the parent's next message; None when it will send no more."""
+    def receive(self, kind: str | None = None) -> Message | None:
+        """Wait for the parent's next message, or its next of a kind; None when it will send no more.
+
+        Those of other kinds that come before it are given later, in their order.
+        """
+        if kind is None and self._waiting:
+            return self._waiting.popleft()
+        while (message := self._next()) is not None:
+            if kind is None or message.header.get("kind") == kind:
+                return message
+            self._waiting.append(message)
+        return None
+
+    def _next(self) -> Message | None:
         prefix = self._read(PREFIX.size)
         if prefix is None:
             return None

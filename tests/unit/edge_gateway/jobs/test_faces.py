@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from edge_gateway.assets.asset import Asset
+from edge_gateway.assets.growth import Source
 from edge_gateway.jobs.faces import FaceAsk, Faces, reference_crops
 from shared.errors import InternalError, NoFaceError
 from shared.media.profile import BALANCED
 from shared.media.sandbox import Message
 
 ASK = FaceAsk(video="a" * 64, crop_px=256, crop_scale=1.6, segment_s=2.0, crop=BALANCED.crop, frame_pixels=9_437_184)
+CLIP = Asset(number=1, asset_id="a" * 64, size_bytes=1, display_name="clip", created_us=0, ready=True)
+SOURCE = Source(CLIP, Path("clip"))
 SEGMENTS = 5
 FRAMES = 10
 
@@ -43,7 +47,7 @@ class Cutter:
         self.error: Exception | None = None
 
     @asynccontextmanager
-    async def __call__(self, path: Path, ask: FaceAsk, skip_segments: int) -> AsyncIterator["Cuts"]:
+    async def __call__(self, source: Source, ask: FaceAsk, skip_segments: int) -> AsyncIterator["Cuts"]:
         self.skipped.append(skip_segments)
         self.running += 1
         try:
@@ -77,7 +81,7 @@ def cutter() -> Cutter:
 
 
 async def complete(faces: Faces) -> list[bytes]:
-    async with faces.open(ASK, Path("clip")) as view:
+    async with faces.open(ASK, SOURCE) as view:
         await view.until(lambda face: face.is_complete)
         return [view.face.read_crop(index) for index in range(len(view.face.crops))]
 
@@ -88,7 +92,7 @@ async def test_a_face_is_made_once_and_found_again(tmp_path: Path, cutter: Cutte
     faces = Faces(tmp_path, cutter)
     assert await complete(faces) == first
     assert cutter.skipped == [0]
-    async with faces.open(ASK, Path("clip")) as view:
+    async with faces.open(ASK, SOURCE) as view:
         await view.until(lambda face: face.is_complete)
         face = view.face
         assert face.finished_at is None
@@ -98,7 +102,7 @@ async def test_a_face_is_made_once_and_found_again(tmp_path: Path, cutter: Cutte
 
 async def test_a_face_in_part_is_continued_even_with_a_torn_last_line(tmp_path: Path, cutter: Cutter) -> None:
     cutter.stop_after = 3
-    async with Faces(tmp_path, cutter).open(ASK, Path("clip")) as view:
+    async with Faces(tmp_path, cutter).open(ASK, SOURCE) as view:
         await view.until(lambda face: len(face.crops) == 3)
     assert cutter.running == 0
     track = tmp_path / ASK.key / "track.jsonl"

@@ -1,0 +1,31 @@
+"""What a person is told while a job runs, in words."""
+
+from edge_gateway.jobs.job import Notice, Severity
+from shared.media.probe import MediaInfo
+
+
+def photo_reduced(media: MediaInfo) -> Notice:
+    """A photo has more pixels than a video may have."""
+    message = (
+        f"The photo of {media.original_width}x{media.original_height} is reduced to {media.width}x{media.height},"
+        " the largest picture that a video may have here (limit frame_pixels)."
+    )
+    return Notice(severity=Severity.INFO, reason="photo_reduced", message=message)
+
+
+def started_again(there: str) -> Notice:
+    """The edge was started again in the middle of the job."""
+    message = f"The edge was started again and goes on: {there}; only what is missing is done again."
+    return Notice(severity=Severity.INFO, reason="resumed", message=message)
+
+
+def upload_goes_on(here: str, there: str) -> Notice:
+    """More has come of what the job waited for."""
+    message = f"The job goes on: {here} of the video are here, {there}."
+    return Notice(severity=Severity.INFO, reason="upload_resumed", message=message)
+
+
+def untouched(frames: int, total: int) -> Notice:
+    """Some frames have no face."""
+    message = f"{frames} of {total} frames show no face and pass through untouched."
+    return Notice(severity=Severity.INFO, reason="no_face_frames", message=message)

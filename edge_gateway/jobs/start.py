@@ -1,0 +1,154 @@
+"""What must be known before a job can do anything else: the engine, the profile, the speech and what the video is.
+
+The speech must be whole for that, since its length decides what is rendered; of a video its ends will do.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from edge_gateway.assets.asset import AssetKind, check_pictures
+from edge_gateway.jobs import notices
+from edge_gateway.jobs.children import Children
+from edge_gateway.jobs.events import Journal
+from edge_gateway.jobs.faces import FaceAsk, Faces
+from edge_gateway.jobs.files import Speech
+from edge_gateway.jobs.job import Notice, Severity, Stage
+from edge_gateway.jobs.node import EngineCard, InferenceNode
+from edge_gateway.jobs.patience import Patience, again
+from edge_gateway.jobs.profile import choose
+from edge_gateway.jobs.stall import watch
+from edge_gateway.jobs.work import PipelineSettings, Work
+from shared.errors import InvalidInputError, VisemeError
+from shared.media.probe import MediaInfo
+from shared.media.profile import PROFILES, LinkProfile
+
+_PROFILE: Final = "profile.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What was found out."""
+
+    engine: EngineCard
+    profile: LinkProfile
+    speech: Speech
+    media: MediaInfo
+    ask: FaceAsk
+
+
+class Starter:
+    """Finds it out.
+
+    Args:
+        faces: The faces on disk.
+        children: The sandboxed children.
+        node: Who renders.
+        journal: Where events go.
+        settings: How jobs are done.
+    """
+
+    def __init__(
+        self, *, faces: Faces, children: Children, node: InferenceNode, journal: Journal, settings: PipelineSettings
+    ) -> None:
+        self._faces = faces
+        self._children = children
+        self._node = node
+        self._journal = journal
+        self._settings = settings
+
+    async def start(self, work: Work) -> Start:
+        """Find out about one job.
+
+        Raises:
+            VisemeError: it cannot be done.
+            StalledError: more of a file must come first, and nothing does.
+        """
+        sources = [("speech", work.speech), ("video", work.video)]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(watch(lambda: sources, self._settings.stall_s))
+                looking = tasks.create_task(self._media(work))
+                coming = tasks.create_task(work.speech.ready())
+                engine = await self._engine(work)
+                ask = partial(
+                    FaceAsk,
+                    video=work.video.asset.asset_id,
+                    crop_px=engine.crop_px,
+                    crop_scale=engine.crop_scale,
+                    segment_s=self._settings.segment_s,
+                    frame_pixels=self._settings.frame_pixels,
+                )
+                profile = await self._profile(work, ask)
+                await coming
+                speech = await self._speech(work, profile)
+                media = await looking
+                watching.cancel()
+        finally:
+            for since, until in sorted([*work.speech.waits, *work.video.waits]):
+                work.usage.add(Stage.WAIT, since, until)
+        return Start(engine=engine, profile=profile, speech=speech, media=media, ask=ask(crop=profile.crop))
+
+    async def _media(self, work: Work) -> MediaInfo:
+        """What the video is, as far as one can tell while it is still coming."""
+        media = work.video.asset.media
+        if media is None:
+            media = await self._children.glance(work.video, "video")
+            check_pictures(AssetKind(media.kind.value))
+        if work.is_new and media.original_width:
+            await self._journal.record(work.job.job_id, notices.photo_reduced(media))
+        return media
+
+    async def _speech(self, work: Work, profile: LinkProfile) -> Speech:
+        held = await asyncio.to_thread(work.files.speech)
+        if held is not None:
+            return held
+        with work.usage.at_work(Stage.PREPARE):
+            speech = await self._children.speech(work.speech.path, profile.speech)
+        await asyncio.to_thread(work.files.put_speech, speech)
+        return speech
+
+    async def _engine(self, work: Work) -> EngineCard:
+        """The engine for this job: the one that it was begun with, or what the node says now."""
+        held = await asyncio.to_thread(work.files.read_json, "engine.json")
+        if held is not None:
+            return EngineCard(**held)
+        patience = Patience(self._settings.render.patience_s)
+        status = await again(self._node.status, patience, lambda error: self._say_waiting(work.job.job_id, error))
+        name = work.job.options.engine
+        for engine in status.engines:
+            if engine.name == name or (not name and engine.is_default):
+                told = {
+                    "name": engine.name,
+                    "summary": engine.summary,
+                    "is_default": engine.is_default,
+                    "crop_px": engine.crop_px,
+                    "crop_scale": engine.crop_scale,
+                }
+                await asyncio.to_thread(work.files.write_json, "engine.json", told)
+                return engine
+        known = ", ".join(engine.name for engine in status.engines) or "none"
+        raise InvalidInputError(
+            f"the node has no engine {name or 'by default'}; it has: {known}", field="options.engine"
+        )
+
+    async def _profile(self, work: Work, ask: Callable[..., FaceAsk]) -> LinkProfile:
+        """The profile of this job: the one that it was begun with, or what is chosen now."""
+        held = await asyncio.to_thread(work.files.read_json, _PROFILE)
+        if held is not None and held["name"] in PROFILES:
+            return PROFILES[held["name"]]
+        patience = Patience(self._settings.render.patience_s)
+        profile = await again(
+            lambda: choose(self._settings.profile, self._faces, ask, self._node),
+            patience,
+            lambda error: self._say_waiting(work.job.job_id, error),
+        )
+        await asyncio.to_thread(work.files.write_json, _PROFILE, {"name": profile.name})
+        return profile
+
+    async def _say_waiting(self, job_id: str, error: VisemeError) -> None:
+        message = f"Waiting for the node at {self._node.address}: {error.message.rstrip('.')}."
+        notice = Notice(severity=Severity.WARNING, reason=error.reason, message=message)
+        await self._journal.record(job_id, notice)

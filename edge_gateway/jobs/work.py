@@ -1,0 +1,42 @@
+"""What is known of one job while it is done, and how all of them are."""
+
+import time
+from dataclasses import dataclass, field
+
+from edge_gateway.assets.growth import Source
+from edge_gateway.jobs.events import ProgressBoard
+from edge_gateway.jobs.files import JobFiles
+from edge_gateway.jobs.job import Job
+from edge_gateway.jobs.reel import Reel
+from edge_gateway.jobs.render import RenderSettings
+from edge_gateway.jobs.usage import Usage
+from shared.media.profile import LinkProfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSettings:
+    """How jobs are done."""
+
+    segment_s: float
+    profile: LinkProfile | None
+    """What every job is done with; None where each chooses for itself."""
+    frame_pixels: int
+    stall_s: float
+    """Seconds without a byte of an upload after which a job that can only wait for it goes back to the queue."""
+    render: RenderSettings
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """What is known of a job while it is done."""
+
+    job: Job
+    video: Source
+    speech: Source
+    files: JobFiles
+    board: ProgressBoard
+    reel: Reel
+    is_new: bool = True
+    """Whether it was not begun before."""
+    usage: Usage = field(default_factory=Usage)
+    begun: float = field(default_factory=time.monotonic)
