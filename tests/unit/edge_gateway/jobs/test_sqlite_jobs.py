@@ -96,14 +96,17 @@ async def test_the_newest_event_is_known(jobs: SqliteJobs, job: Job) -> None:
         await jobs.last("job-" + "1" * 20)
 
 
-async def test_assets_must_be_there_and_complete(jobs: SqliteJobs, catalog: Catalog, job: Job) -> None:
+async def test_assets_must_be_there_and_have_their_id(jobs: SqliteJobs, catalog: Catalog, job: Job) -> None:
     with pytest.raises(NotFoundError) as missing:
         await jobs.add(replace(job, speech_asset_id="f" * 64), "", 9)
     assert missing.value.field == "speech"
-    partial = await catalog.announce(Manifest(size_bytes=1, digests=(b"p" * 32,), display_name="p"), 1)
+    ends = (b"p" * 32, b"p" * 32)
+    nameless = await catalog.announce(Manifest(size_bytes=1, digests=(), display_name="p", ends=ends), 1)
     with pytest.raises(MissingChunksError) as unfinished:
-        await jobs.add(replace(job, video_asset_id=partial.asset_id), "", 9)
+        await jobs.add(replace(job, video_asset_id=nameless.asset_id), "", 9)
     assert unfinished.value.field == "video"
+    partial = await catalog.announce(Manifest(size_bytes=1, digests=(b"p" * 32,), display_name="p"), 1)
+    assert (await jobs.add(replace(job, video_asset_id=partial.asset_id), "", 9))[1]
 
 
 async def test_events_are_gapless_under_concurrency(jobs: SqliteJobs, job: Job) -> None:

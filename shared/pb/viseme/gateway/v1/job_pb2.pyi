@@ -31,7 +31,7 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     JOB_STATE_UNSPECIFIED: _JobState.ValueType  # 0
     """Never sent."""
     JOB_STATE_QUEUED: _JobState.ValueType  # 1
-    """Accepted and waiting for its turn."""
+    """Accepted and waiting for its turn, or for more of a file that is still being uploaded."""
     JOB_STATE_PREPARING: _JobState.ValueType  # 2
     """Files are probed and the work is planned."""
     JOB_STATE_RENDERING: _JobState.ValueType  # 3
@@ -51,7 +51,7 @@ class JobState(_JobState, metaclass=_JobStateEnumTypeWrapper):
 JOB_STATE_UNSPECIFIED: JobState.ValueType  # 0
 """Never sent."""
 JOB_STATE_QUEUED: JobState.ValueType  # 1
-"""Accepted and waiting for its turn."""
+"""Accepted and waiting for its turn, or for more of a file that is still being uploaded."""
 JOB_STATE_PREPARING: JobState.ValueType  # 2
 """Files are probed and the work is planned."""
 JOB_STATE_RENDERING: JobState.ValueType  # 3
@@ -109,7 +109,7 @@ class _StageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Stage.ValueType
     STAGE_UPLOAD: _Stage.ValueType  # 1
     """Client to edge; measured by the client."""
     STAGE_WAIT: _Stage.ValueType  # 2
-    """Waiting for a turn at the edge."""
+    """Waiting at the edge: for a turn, and for bytes of files that are still being uploaded."""
     STAGE_PREPARE: _Stage.ValueType  # 3
     """Decoding, tracking and cutting at the edge."""
     STAGE_SEND: _Stage.ValueType  # 4
@@ -133,7 +133,7 @@ STAGE_UNSPECIFIED: Stage.ValueType  # 0
 STAGE_UPLOAD: Stage.ValueType  # 1
 """Client to edge; measured by the client."""
 STAGE_WAIT: Stage.ValueType  # 2
-"""Waiting for a turn at the edge."""
+"""Waiting at the edge: for a turn, and for bytes of files that are still being uploaded."""
 STAGE_PREPARE: Stage.ValueType  # 3
 """Decoding, tracking and cutting at the edge."""
 STAGE_SEND: Stage.ValueType  # 4
@@ -560,7 +560,11 @@ Global___Event: _TypeAlias = Event  # noqa: Y015
 
 @_typing.final
 class SubmitJobRequest(_message.Message):
-    """Asks for a new job."""
+    """Asks for a new job.
+
+    Either asset may still be uploading, once all its digests were announced, by which it has its id: the job begins with
+    what is there, asks the uploading client for what it waits for, and goes back to the queue while nothing comes.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
