@@ -6,6 +6,7 @@ Triton itself says "ready" of a network whose process is dead or hung, so only a
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
@@ -221,7 +222,6 @@ class Watchdog:
                     await self._models.ask(name, self._patience.start_s)
         except TimeoutError as error:
             raise EngineUnavailableError(f"Triton was not ready within {self._patience.start_s:.0f} s.") from error
-        self._round += 1
         await self._set(TritonState.READY)
         _LOG.info("triton is ready", seconds=round(time.monotonic() - begun, 2), models=list(self._names))
 
@@ -257,7 +257,12 @@ class Watchdog:
 
     async def _watch(self) -> None:
         """Look at every network now and then; returns when the server itself must be started again."""
-        await self._guests.tend(urgent=False)
+        # Whoever waits for the server to recover may wait for a guest; for one that hangs they wait no longer.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._patience.answer_s):
+                await self._guests.tend(urgent=False)
+        self._round += 1
+        await self._set(TritonState.READY)
         while True:
             try:
                 async with asyncio.timeout(self._patience.period_s):

@@ -166,6 +166,7 @@ async def _own_parts(places: Places, display: Display) -> AsyncIterator[str]:
                 data=data,
                 edge_listens={"listen": _ANY_PORT, "web": _ANY_PORT, "metrics": _ANY_PORT},
                 node_listens={"listen": _ANY_PORT, "metrics": _ANY_PORT},
+                models=places.models.absolute(),
                 tell=display.part,
             )
         )

@@ -27,7 +27,8 @@ STOP_SECONDS: Final = 20.0
 LOG_BYTES: Final = 16 << 20
 """A log that is longer is put aside at the next start."""
 
-_ROOT: Final = Path(__file__).resolve().parents[2]
+ROOT: Final = Path(__file__).resolve().parents[2]
+"""Where the packages lie."""
 
 _FIRST_DELAY_S: Final = 0.5
 _LONGEST_DELAY_S: Final = 30.0
@@ -191,7 +192,7 @@ class Part:
                 pass_fds=[writing],
                 start_new_session=True,
                 # `-m` looks into the working folder first: it must be ours, not one where a user has a `shared`.
-                cwd=_ROOT,
+                cwd=ROOT,
             )
 
     async def _ready_line(self, pipe: BinaryIO) -> str:
@@ -234,6 +235,7 @@ async def running_parts(
     data: Path,
     edge_listens: Mapping[str, str],
     node_listens: Mapping[str, str],
+    models: Path | None = None,
     flags: Sequence[str] = (),
     tell: Tell,
 ) -> AsyncIterator[Running]:
@@ -243,6 +245,7 @@ async def running_parts(
         data: The folder under which each keeps what it keeps.
         edge_listens: ``listen``, ``web``, ``metrics`` and their addresses.
         node_listens: ``listen``, ``metrics`` and their addresses.
+        models: The folder of the user's own networks, if there is one.
         flags: More flags for both.
         tell: Told what happens to the parts.
 
@@ -250,9 +253,9 @@ async def running_parts(
         UnavailableError: A part does not start.
     """
     logs = data / "logs"
-    node = Part(
-        part_program("node", data=data, listens=_by_use(node_listens), flags=flags), log=logs / "node.log", tell=tell
-    )
+    own = ("--models", str(models)) if models is not None else ()
+    program = part_program("node", data=data, listens=_by_use(node_listens), flags=(*own, *flags))
+    node = Part(program, log=logs / "node.log", tell=tell)
     # Asked before the node is started, so that nothing is started in vain.
     part_program("edge", data=data, listens={})
     edge: Part | None = None

@@ -11,6 +11,7 @@ import typer
 
 from shared.cli.assets import assets
 from shared.cli.command import EdgeOption, JobArgument, JsonOption, OutputOption, places, run_command, speaks_unicode
+from shared.cli.engines import ModelsOption, engines
 from shared.cli.exits import WORDS
 from shared.memory import KEEP_MESSAGES, set_malloc
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 
 
 app.add_typer(assets)
+app.add_typer(engines)
 
 
 class Fit(StrEnum):
@@ -113,6 +115,7 @@ def up(
     metrics: Annotated[str, typer.Option(metavar="ADDR:PORT", help="The edge's /metrics.")] = "127.0.0.1:9464",
     node_listen: Annotated[str, typer.Option(metavar="ADDR:PORT", help="The node, for the edge.")] = "127.0.0.1:50061",
     node_metrics: Annotated[str, typer.Option(metavar="ADDR:PORT", help="The node's /metrics.")] = "127.0.0.1:9465",
+    models: ModelsOption = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond this machine without TLS.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -131,6 +134,7 @@ def up(
             data=(data or places().data).resolve(),
             edge_listens=edge_listens,
             node_listens=node_listens,
+            models=(models or places().models).absolute(),
             flags=("--insecure",) if insecure else (),
         )
         return work(order, places().state, display)
@@ -174,14 +178,6 @@ def download(job: JobArgument, output: OutputOption, edge: EdgeOption = None, as
     from shared.cli import jobs as work
 
     run_command(lambda display: work.download(edge, places(), job, output, display), as_json=as_json)
-
-
-@app.command()
-def engines(edge: EdgeOption = None, as_json: JsonOption = False) -> None:
-    """List what can render."""
-    from shared.cli import jobs as work
-
-    run_command(lambda _display: work.engines(edge, places(), as_json=as_json), as_json=as_json)
 
 
 def run() -> None:

@@ -13,18 +13,23 @@ class Places:
     Args:
         data: What edge and node keep.
         state: Where a running ``viseme up`` says so.
+        models: The networks of this user's own.
     """
 
     data: Path
     state: Path
+    models: Path
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Places":
         """Read them from the environment."""
         home = Path(environ.get("HOME") or Path.home())
+        data = _folder(environ, "XDG_DATA_HOME", home / ".local" / "share")
         return cls(
-            data=_folder(environ, "XDG_DATA_HOME", home / ".local" / "share"),
+            data=data,
             state=_folder(environ, "XDG_STATE_HOME", home / ".local" / "state"),
+            # The node's own variable: one that is started by hand and this command then mean the same folder.
+            models=Path(environ.get("VISEME_NODE_MODELS") or data / "engines"),
         )
 
 

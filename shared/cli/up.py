@@ -18,6 +18,7 @@ class UpOrder:
     data: Path
     edge_listens: Mapping[str, str]
     node_listens: Mapping[str, str]
+    models: Path
     flags: tuple[str, ...]
 
 
@@ -32,6 +33,7 @@ async def up(order: UpOrder, state: Path, display: Display) -> None:
             data=order.data,
             edge_listens=order.edge_listens,
             node_listens=order.node_listens,
+            models=order.models,
             flags=order.flags,
             tell=display.part,
         ) as parts:

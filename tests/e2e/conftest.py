@@ -1,5 +1,6 @@
 """One stack of real programs for the whole suite, and the committed media."""
 
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,12 +8,19 @@ import pytest
 
 from tests.stack import Stack
 
+SHORT_SECONDS = 2.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    with Stack() as running:
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the stack's own networks, empty at first."""
+    return tmp_path_factory.mktemp("own") / "models"
+
+
+@pytest.fixture(scope="session")
+def stack(models: Path) -> Iterator[Stack]:
+    with Stack(node_flags=("--models", str(models))) as running:
         yield running
 
 
@@ -29,3 +37,12 @@ def speech() -> Path:
 @pytest.fixture(scope="session")
 def clip() -> Path:
     return ROOT / "tests" / "media" / "clip.mp4"
+
+
+@pytest.fixture(scope="session")
+def short_speech(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("speech") / "short.wav"
+    with wave.open(str(speech)) as source, wave.open(str(path), "wb") as target:
+        target.setparams(source.getparams())
+        target.writeframes(source.readframes(int(source.getframerate() * SHORT_SECONDS)))
+    return path

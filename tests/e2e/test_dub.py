@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import wave
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -17,17 +16,6 @@ from tests.bench.clips import late_seconds, look, sound
 from tests.stack import Stack
 
 pytestmark = pytest.mark.stack
-
-SHORT_SECONDS = 2.0
-
-
-@pytest.fixture(scope="session")
-def short_speech(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("speech") / "short.wav"
-    with wave.open(str(speech)) as source, wave.open(str(path), "wb") as target:
-        target.setparams(source.getparams())
-        target.writeframes(source.readframes(int(source.getframerate() * SHORT_SECONDS)))
-    return path
 
 
 def test_a_portrait_speaks(stack: Stack, portrait: Path, speech: Path, tmp_path: Path) -> None:
