@@ -350,6 +350,7 @@ def _pipeline_settings(settings: EdgeSettings) -> PipelineSettings:
         stall_s=settings.upload_stall_s,
         render=RenderSettings(
             window=settings.node_window,
+            window_bytes=settings.node_window_bytes,
             piece_bytes=settings.node_piece_bytes,
             segment_bytes=settings.node_segment_bytes,
             patience_s=settings.node_patience_s,

@@ -32,8 +32,11 @@ class EdgeSettings(ServiceSettings):
     result_preset: str = Field(default="veryfast", pattern="^[a-z]+$", description="x264 preset of the result")
 
     node_window: int = Field(default=6, ge=1, le=256, description="segments in flight to the node")
+    node_window_bytes: int = Field(
+        default=8 << 20, ge=1, description="bytes of crops and rendered segments in flight to and from the node"
+    )
     node_piece_bytes: int = Field(default=64 << 10, ge=1 << 10, le=1 << 20, description="bytes in one message to it")
-    node_segment_bytes: int = Field(default=64 << 20, ge=1 << 16, description="largest segment that it may return")
+    node_segment_bytes: int = Field(default=16 << 20, ge=1 << 16, description="largest segment that it may return")
     node_patience_s: float = Field(default=120.0, ge=0, description="time without progress after which a job fails")
     node_silence_s: float = Field(default=60.0, gt=0, description="time of silence after which a stream is given up")
     node_poll_s: float = Field(default=5.0, gt=0, description="time between two questions for its state")

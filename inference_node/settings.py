@@ -55,6 +55,12 @@ class NodeSettings(ServiceSettings):
     stream_segments: int = Field(
         _LIMITS.stream_segments, ge=1, description="segments of one job that may wait, be rendered or be sent"
     )
+    outbox_bytes: int = Field(
+        _LIMITS.outbox_bytes,
+        ge=1,
+        description="rendered bytes of one job that may wait to be sent before more is rendered",
+    )
+    max_streams: int = Field(_LIMITS.max_streams, ge=1, description="jobs that may be connected at once")
     batch_frames: int = Field(16, ge=1, le=64, description="frames that an engine gets at once")
 
     cache_bytes: int = Field(2 << 30, ge=1 << 20, description="crop segments and speech kept on disk")
@@ -62,6 +68,7 @@ class NodeSettings(ServiceSettings):
     results_bytes: int = Field(32 << 20, ge=0, description="rendered segments kept in memory for a stream that was cut")
     max_speech_bytes: int = Field(_LIMITS.max_speech_bytes, ge=1, description="largest encoded speech")
     max_crop_bytes: int = Field(_LIMITS.max_crop_bytes, ge=1, description="largest crop segment")
+    max_open_bytes: int = Field(_LIMITS.max_open_bytes, ge=1, description="crop bytes of one job that are arriving")
     max_crop_segments: int = Field(_LIMITS.max_crop_segments, ge=1, description="crop segments of one job")
 
     @property
@@ -81,4 +88,7 @@ class NodeSettings(ServiceSettings):
             max_crop_bytes=self.max_crop_bytes,
             max_crop_segments=self.max_crop_segments,
             stream_segments=self.stream_segments,
+            outbox_bytes=self.outbox_bytes,
+            max_streams=self.max_streams,
+            max_open_bytes=self.max_open_bytes,
         )

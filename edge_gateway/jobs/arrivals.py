@@ -33,7 +33,7 @@ class Arrivals:
     """The segments that are on their way in one call.
 
     Args:
-        segment_bytes: Largest that is taken.
+        segment_bytes: Largest that is taken, and what all that are not whole may have together.
         crop_px: Side of the crops that were sent.
     """
 
@@ -41,6 +41,7 @@ class Arrivals:
         self._segment_bytes = segment_bytes
         self._crop_px = crop_px
         self._arriving: dict[int, _Arriving] = {}
+        self._bytes = 0
 
     def take(self, piece: RenderedPiece, frames: int) -> Arrived | None:
         """Take a piece of a segment of so many frames; gives the segment when it is whole.
@@ -53,14 +54,19 @@ class Arrivals:
         arriving = self._arriving.setdefault(segment, _Arriving())
         if piece.offset != len(arriving.data):
             raise InternalError(f"the node goes on with segment {segment} at {piece.offset}, not {len(arriving.data)}")
-        if len(arriving.data) + len(piece.data) > self._segment_bytes:
-            message = f"the node's rendered segment {segment} is larger than {self._segment_bytes} bytes"
+        if self._bytes + len(piece.data) > self._segment_bytes:
+            message = (
+                f"the node's rendered segment {segment} is larger than {self._segment_bytes} bytes,"
+                " or is with others that are not whole"
+            )
             raise InternalError(message, limit="node_segment_bytes")
+        self._bytes += len(piece.data)
         arriving.data += piece.data
         if piece.card is None:
             return None
         data = bytes(arriving.data)
         del self._arriving[segment]
+        self._bytes -= len(data)
         if len(data) != piece.card.size_bytes or hashlib.sha256(data).digest() != piece.card.digest:
             raise NodeUnavailableError(f"rendered segment {segment} was damaged on the way")
         self._check(segment, piece.card, frames)

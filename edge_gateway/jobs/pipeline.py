@@ -18,9 +18,10 @@ from edge_gateway.jobs.faces import Face, Faces, FaceView
 from edge_gateway.jobs.files import JobFiles
 from edge_gateway.jobs.job import Change, Job, JobReport, JobState, Notice, Progress, Stage
 from edge_gateway.jobs.node import InferenceNode, RenderSpec
+from edge_gateway.jobs.orders import Orders
 from edge_gateway.jobs.plan import Expected, Plan
 from edge_gateway.jobs.reel import Reels
-from edge_gateway.jobs.render import Orders, RenderLeg
+from edge_gateway.jobs.render import RenderLeg
 from edge_gateway.jobs.stall import StalledError, here_of, watch
 from edge_gateway.jobs.start import Start, Starter
 from edge_gateway.jobs.work import PipelineSettings, Work

@@ -27,6 +27,7 @@ from edge_gateway.jobs.node import (
     SegmentProgress,
     SpeechPiece,
 )
+from edge_gateway.jobs.orders import Orders, Window
 from edge_gateway.jobs.patience import Patience
 from edge_gateway.jobs.usage import Usage
 from shared.errors import (
@@ -54,45 +55,16 @@ class RenderSettings:
 
     window: int
     """Segments that may be ordered and not yet be on disk."""
+    window_bytes: int
+    """Bytes of crops and rendered segments that may be under way."""
     piece_bytes: int
     """Bytes of speech or crop in one message."""
     segment_bytes: int
-    """Largest rendered segment that is taken."""
+    """Largest rendered segment that is taken, and what may have arrived of all that are not whole."""
     patience_s: float
     """Seconds without any progress after which a job fails."""
     silence_s: float
     """Seconds after which a node that owes segments and says nothing is given up."""
-
-
-class Orders:
-    """The segments that the node must render, added while the face is still being made."""
-
-    def __init__(self, frames_in_all: int) -> None:
-        self.missing: dict[int, SegmentOrder] = {}
-        """Ordered by segment; a segment leaves when it is on disk."""
-        self.frames_in_all = frames_in_all
-        """Frames of the whole result, as far as known."""
-        self.frames_done = 0
-        self.is_whole = False
-        """Whether every order has been added."""
-        self.change = asyncio.Condition()
-
-    async def add(self, order: SegmentOrder) -> None:
-        """One more segment is wanted."""
-        async with self.change:
-            self.missing[order.segment] = order
-            self.change.notify_all()
-
-    async def close(self) -> None:
-        """No more will be wanted."""
-        async with self.change:
-            self.is_whole = True
-            self.change.notify_all()
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing is missing and nothing will be."""
-        return self.is_whole and not self.missing
 
 
 class RenderLeg:
@@ -256,6 +228,7 @@ class _Call:
         self._spec, self._speech, self._face, self._orders, self._settings = leg.parts
         self.ordered: set[int] = set()
         self._offered: set[int] = set()
+        self._window = Window(segments=self._settings.window, size_bytes=self._settings.window_bytes)
         self._needed: deque[int] = deque()
         self._asked: Counter[int] = Counter()
         self._acks: deque[int] = deque()
@@ -314,15 +287,21 @@ class _Call:
         return bool(self._acks or self._needed or self._orders.is_done or self._next_order() is not None)
 
     def _next_order(self) -> SegmentOrder | None:
-        if len(self.ordered & self._orders.missing.keys()) >= self._settings.window:
+        order = next((order for segment, order in self._orders.missing.items() if segment not in self.ordered), None)
+        if order is None:
             return None
-        return next((order for segment, order in self._orders.missing.items() if segment not in self.ordered), None)
+        crop_bytes = sum(self._face.crops[index].size_bytes for index in self._wanted(order) - self._offered)
+        under_way = len(self.ordered & self._orders.missing.keys())
+        return order if self._window.has_room(under_way, crop_bytes) else None
+
+    def _wanted(self, order: SegmentOrder) -> set[int]:
+        return {self._face.crop_of(frame).index for frame in order.source_frames} | set(order.reference_crops)
 
     async def _send_order(self, stream: RenderStream, order: SegmentOrder) -> None:
-        wanted = {self._face.crop_of(frame).index for frame in order.source_frames} | set(order.reference_crops)
-        for index in sorted(wanted - self._offered):
+        for index in sorted(self._wanted(order) - self._offered):
             crop = self._face.crops[index]
             self._offered.add(index)
+            self._window.offered(index, crop.size_bytes)
             await stream.send(
                 CropOffer(
                     index=index,
@@ -345,6 +324,7 @@ class _Call:
     async def _send_crop(self, stream: RenderStream, index: int) -> None:
         data = await asyncio.to_thread(self._face.read_crop, index)
         await self._send_bytes(stream, data, lambda at, piece: CropPiece(index=index, offset=at, data=piece))
+        self._window.settled(index)
 
     async def _send_bytes(
         self, stream: RenderStream, data: bytes, piece_of: Callable[[int, bytes], SpeechPiece | CropPiece]
@@ -381,6 +361,9 @@ class _Call:
     async def _take_need(self, need: CropNeed) -> None:
         if need.index not in self._offered:
             raise InternalError(f"the node asks for crop segment {need.index}, which nobody offered")
+        if not need.needed:
+            self._window.settled(need.index)
+            await self._notify()
         if not need.needed or need.index in self._needed:
             return
         self._asked[need.index] += 1
@@ -395,6 +378,7 @@ class _Call:
         order = self._orders.missing.get(piece.segment)
         arrived = order and self._arrivals.take(piece, len(order.source_frames))
         if order and arrived:
+            self._window.rendered(len(arrived.data))
             await self._leg.keep(order, arrived)
             self._acks.append(piece.segment)
             await self._notify()

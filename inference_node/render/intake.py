@@ -59,6 +59,8 @@ class Intake:
         assembly = self._arriving.get(crop_index)
         if assembly is None:
             _check(len(self._arriving) + 1, self._limits.max_open_crops, field="crop", limit="max_open_crops")
+            arriving = offer.size_bytes + sum(self._offers[index].size_bytes for index in self._arriving)
+            _check(arriving, self._limits.max_open_bytes, field="crop", limit="max_open_bytes")
             assembly = self._arriving[crop_index] = Assembly(offer.digest, offer.size_bytes, field="crop")
         whole = assembly.add(offset, data)
         if whole is None:

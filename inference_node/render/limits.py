@@ -20,5 +20,11 @@ class StreamLimits:
     """Crop segments that one order may refer to, and as many from which the open mouth is learnt: all are in memory."""
     max_open_crops: int = 8
     """Crop segments that may arrive at the same time."""
+    max_open_bytes: int = 32 << 20
+    """Bytes of those; a whole one goes to the cache on disk."""
     stream_segments: int = 4
     """Segments of one stream that may wait in the queue, be rendered or wait to be sent."""
+    outbox_bytes: int = 8 << 20
+    """Rendered bytes of one stream that wait to be sent, from which on no more of it is rendered."""
+    max_streams: int = 64
+    """Streams that may be open at once; what each may hold in memory adds up."""

@@ -14,7 +14,9 @@ from inference_node.render.messages import JobSpec, Message, Reply
 from inference_node.render.queue import FairQueue
 from inference_node.render.session import Session, Ticket
 from inference_node.triton.watchdog import TritonState
-from shared.errors import InvalidInputError
+from shared.errors import InvalidInputError, ResourceExhaustedError
+
+_RETRY_S = 2.0
 
 
 class HasState(Protocol):
@@ -81,6 +83,19 @@ class NodeService:
         Raises:
             VisemeError: it asks for what cannot be.
         """
+        most = self._limits.max_streams
+        if self._streams >= most:
+            message = f"{most} render streams are open at the node {self._node}."
+            raise ResourceExhaustedError(message, limit="max_streams", retry_after_s=_RETRY_S)
+        self._streams += 1
+        try:
+            async with aclosing(self._serve(messages)) as replies:
+                async for reply in replies:
+                    yield reply
+        finally:
+            self._streams -= 1
+
+    async def _serve(self, messages: AsyncIterator[Message]) -> AsyncGenerator[Reply, None]:
         spec = await anext(messages, None)
         if not isinstance(spec, JobSpec):
             raise InvalidInputError("A render stream begins with its spec.", field="spec")
@@ -93,13 +108,9 @@ class NodeService:
             limits=self._limits,
             metrics=self._metrics,
         )
-        self._streams += 1
-        try:
-            async with aclosing(session.replies(messages)) as replies:
-                async for reply in replies:
-                    yield reply
-        finally:
-            self._streams -= 1
+        async with aclosing(session.replies(messages)) as replies:
+            async for reply in replies:
+                yield reply
 
     def status(self) -> NodeStatus:
         """How the node is now."""

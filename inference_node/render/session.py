@@ -68,7 +68,7 @@ class Session:
 
     Orders wait here (parked) until what they need has arrived, then in the queue that all streams share. At most
     ``stream_segments`` of them are in that queue, being rendered or waiting to be sent: that bounds memory, and keeps
-    one stream from filling the queue.
+    one stream from filling the queue. Once ``outbox_bytes`` of what was rendered wait, no more of it is rendered.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class Session:
         self._parked: dict[int, Order] = {}
         self._asked: set[int] = set()
         self._in_flight: dict[int, Ticket] = {}
+        self._unsent_bytes = 0
         self._inputs_over = False
         self._outbox: Outbox[Reply | _Done] = Outbox(limit=_REPLIES)
         self.working: set[asyncio.Task[None]] = set()
@@ -138,6 +139,7 @@ class Session:
 
     def finished(self, ticket: Ticket, result: SegmentResult, *, queue_s: float) -> None:
         """A segment is rendered."""
+        self._unsent_bytes += result.size_bytes
         self._outbox.put(_Done(ticket=ticket, result=result, queue_s=queue_s))
 
     def returned(self, ticket: Ticket) -> None:
@@ -221,7 +223,7 @@ class Session:
     def _fill(self) -> None:
         candidates = iter(list(islice(self._parked.values(), _LOOKED_AT)))
         looked = 0
-        while len(self._in_flight) < self._limits.stream_segments and (order := next(candidates, None)) is not None:
+        while self._has_room and (order := next(candidates, None)) is not None:
             task = self._task(order, ask=looked < self._limits.stream_segments)
             looked += 1
             if task is not None and not self._submit(task):
@@ -234,6 +236,11 @@ class Session:
             index = next(iter(self._parked))
             raise ConflictError(f"Segment {index} was ordered, but not all that it needs was sent.", field="order")
         self._outbox.close()
+
+    @property
+    def _has_room(self) -> bool:
+        limits = self._limits
+        return len(self._in_flight) < limits.stream_segments and self._unsent_bytes < limits.outbox_bytes
 
     def _submit(self, task: SegmentTask) -> bool:
         ticket = Ticket(owner=self, task=task, offered_at=time.monotonic())
@@ -283,6 +290,7 @@ class Session:
 
     def _sent(self, done: _Done) -> None:
         self._metrics.sent(done.result.size_bytes)
+        self._unsent_bytes -= done.result.size_bytes
         del self._in_flight[done.ticket.task.order.segment_index]
         self._advance()
 

@@ -72,7 +72,7 @@ THIN: Final = LinkProfile(
     crop=Coding(codec=Codec.AV1, crf=48, preset="6"),
     patch=Coding(codec=Codec.AV1, crf=35, preset="6"),
     speech=SpeechCoding(bitrate=16_000),
-    bits_a_second=117_000,
+    bits_a_second=130_000,
 )
 
 PROFILES: Final[Mapping[str, LinkProfile]] = MappingProxyType(

@@ -113,6 +113,19 @@ def test_crops_that_arrive_all_at_once_are_refused() -> None:
         intake.crop_piece(1, 0, CROP[:10])
 
 
+def test_bytes_of_crops_that_arrive_are_bounded_and_room_comes_back_with_a_whole_one() -> None:
+    intake = Intake(SPEC, replace(LIMITS, max_open_crops=8, max_open_bytes=2 * len(CROP)))
+    for index in range(3):
+        intake.offer(replace(OFFER, crop_index=index, first_frame=50 * index))
+    intake.crop_piece(0, 0, CROP[:10])
+    intake.crop_piece(1, 0, CROP[:10])
+    with pytest.raises(LimitExceededError) as refused:
+        intake.crop_piece(2, 0, CROP[:10])
+    assert refused.value.limit == "max_open_bytes"
+    assert intake.crop_piece(0, 10, CROP[10:]) is not None
+    assert intake.crop_piece(2, 0, CROP[:10]) is None
+
+
 @pytest.mark.parametrize(
     ("offset", "data"), [(5, CROP[5:]), (0, CROP + b"more"), (0, b"x" * len(CROP)), (0, b"x" * ((1 << 20) + 1))]
 )
