@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 from edge_gateway.assets.asset import AssetLimits
 from edge_gateway.assets.catalog import Catalog
+from edge_gateway.assets.finished import FinishedFiles
 from edge_gateway.assets.leases import Leases
 from edge_gateway.assets.service import AssetService
 from edge_gateway.assets.store import AssetStore
@@ -30,6 +31,7 @@ from edge_gateway.jobs.preview import Previews
 from edge_gateway.jobs.reel import Reels
 from edge_gateway.jobs.render import RenderSettings
 from edge_gateway.jobs.result_reel import ResultReels
+from edge_gateway.jobs.results import Results
 from edge_gateway.jobs.service import JobService
 from edge_gateway.jobs.shelf import FaceShelf
 from edge_gateway.jobs.sqlite import SqliteJobs
@@ -184,6 +186,8 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         catalog,
         limits=_library_limits(settings),
     )
+    finished = FinishedFiles(store, children.probe, on_remove=faces.forget)
+    await finished.drop_unowned()
     streams = StreamUploads(
         folders["uploads"],
         StreamCatalog(database),
@@ -210,6 +214,7 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         node=node,
         journal=journal,
         reels=reels,
+        results=Results(finished, journal),
         folder=lambda job_id: folders["jobs"] / job_id,
         settings=_pipeline_settings(settings),
         on_report=metrics.reported,

@@ -18,22 +18,24 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def announce(self, manifest: Manifest, now_us: int) -> Asset:
+    async def announce(self, manifest: Manifest, now_us: int, kind: AssetKind | None = None) -> Asset:
         """Write down an asset that is about to come, or find the one that is there.
 
-        The row of an open manifest has no digests yet; they stand with its chunks.
+        The row of an open manifest has no digests yet; they stand with its chunks. The kind is that of a file that the
+        edge has made itself.
         """
 
         def work(connection: sqlite3.Connection) -> Asset:
             connection.execute(
-                "INSERT INTO assets (asset_id, size_bytes, display_name, created_us, digests, used_us)"
-                " VALUES (?, ?, ?, ?, ?, (SELECT us FROM running_time)) ON CONFLICT (asset_id) DO NOTHING",
+                "INSERT INTO assets (asset_id, size_bytes, display_name, created_us, digests, kind, used_us)"
+                " VALUES (?, ?, ?, ?, ?, ?, (SELECT us FROM running_time)) ON CONFLICT (asset_id) DO NOTHING",
                 (
                     manifest.asset_id,
                     manifest.size_bytes,
                     manifest.display_name,
                     now_us,
                     b"".join(manifest.digests),
+                    kind.value if kind else "",
                 ),
             )
             return _asset(
@@ -191,6 +193,18 @@ class Catalog:
                 message = f"job {needed['job_id']} still needs this asset; cancel it first or wait for its end"
                 raise ConflictError(message, field="asset_id")
             return connection.execute("DELETE FROM assets WHERE asset_id = ?", (asset_id,)).rowcount > 0
+
+        return await self._database.run(work)
+
+    async def remove_unowned_results(self) -> list[str]:
+        """Strike out results that no job has made or works with; gives their ids."""
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            rows = connection.execute(
+                "DELETE FROM assets WHERE kind = 'result' AND NOT EXISTS (SELECT 1 FROM jobs WHERE asset_id IN"
+                " (result_asset_id, video_asset_id, speech_asset_id)) RETURNING asset_id"
+            )
+            return [row[0] for row in rows]
 
         return await self._database.run(work)
 

@@ -353,11 +353,6 @@ class AssetService:
             raise NotFoundError("this edge has no such asset", field=field)
         return asset
 
-    async def keep_result(self, path: Path, name: str) -> Asset:
-        """Take a finished video as an asset of kind RESULT; the file is moved."""
-        media = await self._probe(path, "result")
-        return await self._store.adopt(path, name, AssetKind.RESULT, media, time.time_ns() // 1000)
-
     async def download(
         self, asset_id: str, offset: int, length: int
     ) -> tuple[Asset, AsyncGenerator[tuple[int, bytes], None]]:

@@ -193,18 +193,24 @@ class AssetStore:
         await self._catalog.note_sha256(asset.asset_id, sha256)
         return sha256
 
-    async def adopt(self, path: Path, display_name: str, kind: AssetKind, media: MediaInfo, now_us: int) -> Asset:
-        """Take a finished file of this edge as an asset; the file is moved."""
-        manifest = await asyncio.to_thread(_manifest, path, display_name)
-        return await self.take(path, manifest, kind, media, now_us)
+    async def manifest(self, path: Path, display_name: str) -> Manifest:
+        """The chunks of a finished file of this edge."""
+        return await asyncio.to_thread(_manifest, path, display_name)
 
     async def take(self, path: Path, manifest: Manifest, kind: AssetKind, media: MediaInfo, now_us: int) -> Asset:
-        """Take a finished file whose chunks are known as an asset; the file is moved."""
-        asset = await self._catalog.announce(manifest, now_us)
+        """Take a finished file whose chunks are known as an asset; the file is moved. May be done again."""
+        asset = await self._catalog.announce(manifest, now_us, kind)
         await asyncio.to_thread(_move, path, self.path(asset.asset_id))
         if asset.ready:
             return asset
         return await self.complete(asset.asset_id, kind, media)
+
+    async def drop_unowned_results(self) -> list[str]:
+        """Delete results that no job has made or works with; gives their ids."""
+        dropped = await self._catalog.remove_unowned_results()
+        for asset_id in dropped:
+            await asyncio.to_thread(remove_tree, self._root / asset_id)
+        return dropped
 
     async def remove(self, asset_id: str) -> bool:
         """Delete an asset; False when there was none.
@@ -301,6 +307,8 @@ def _manifest(path: Path, display_name: str) -> Manifest:
 
 
 def _move(path: Path, target: Path) -> None:
+    if target.is_file() and not path.exists():
+        return
     make_directory(target.parent)
     with disk_errors(target):
         path.rename(target)

@@ -28,7 +28,7 @@ class Dispatcher:
     Args:
         repository: Where jobs are written down.
         journal: Where their ends go.
-        work: Does one job; gives how it ended.
+        work: Does one job and writes down that it has succeeded; gives how it ended.
         root: The directory of their files.
         at_once: Jobs that may run at once.
     """
@@ -139,7 +139,7 @@ class Dispatcher:
         if change.state is JobState.FAILED:
             # Before it is written down: where the disk is full this makes room for that.
             await asyncio.to_thread(self.clear, job_id)
-        await self._write_down(job_id, change)
+            await self._write_down(job_id, change)
         await asyncio.to_thread(self.clear, job_id)
         _LOG.info("job ended", job_id=job_id, state=change.state.value)
 

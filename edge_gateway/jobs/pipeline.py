@@ -22,6 +22,7 @@ from edge_gateway.jobs.orders import Orders
 from edge_gateway.jobs.plan import Expected, Plan
 from edge_gateway.jobs.reel import Reels
 from edge_gateway.jobs.render import RenderLeg
+from edge_gateway.jobs.results import Results
 from edge_gateway.jobs.stall import StalledError, here_of, watch
 from edge_gateway.jobs.start import Start, Starter
 from edge_gateway.jobs.work import PipelineSettings, Work
@@ -52,12 +53,13 @@ class Pipeline:
     """Does jobs.
 
     Args:
-        assets: Where files come from and results go.
+        assets: Where files come from.
         faces: The faces on disk.
         children: The sandboxed children.
         node: Who renders.
         journal: Where events go.
         reels: Where previews are made.
+        results: Where results go.
         folder: The directory of a job's files.
         settings: How.
         on_report: Told what each job took.
@@ -72,6 +74,7 @@ class Pipeline:
         node: InferenceNode,
         journal: Journal,
         reels: Reels,
+        results: Results,
         folder: Callable[[str], Path],
         settings: PipelineSettings,
         on_report: Callable[[JobReport], None] = lambda _: None,
@@ -83,12 +86,13 @@ class Pipeline:
         self._node = node
         self._journal = journal
         self._reels = reels
+        self._results = results
         self._folder = folder
         self._settings = settings
         self._on_report = on_report
 
     async def run(self, job: Job) -> Change:
-        """Do a job; gives the state in which it ended well.
+        """Do a job; gives the state in which it ended well, which is written down by then.
 
         Raises:
             VisemeError: why it ended otherwise.
@@ -269,8 +273,6 @@ class Pipeline:
                 length_us=plan.length_us,
                 output=files.result(),
             )
-        stem = Path(work.video.asset.display_name or "video").stem
-        result = await self._assets.keep_result(files.result(), f"{stem}-dubbed.mp4")
         report = JobReport(
             frames=plan.frames,
             frame_rate=plan.frames / (plan.length_us / 1e6),
@@ -283,8 +285,10 @@ class Pipeline:
             link_profile=profile.name,
             untouched_frames=plan.untouched_frames,
         )
+        stem = Path(work.video.asset.display_name or "video").stem
+        change = await self._results.hand_over(job_id, files.result(), f"{stem}-dubbed.mp4", report)
         self._on_report(report)
-        return Change(state=JobState.SUCCEEDED, result_asset_id=result.asset_id, report=report)
+        return change
 
 
 def _prepared(done: int, total: int) -> Progress:

@@ -7,6 +7,7 @@ import pytest
 
 from edge_gateway.assets.asset import AssetKind, AssetLimits, Manifest, Piece
 from edge_gateway.assets.catalog import Catalog
+from edge_gateway.assets.finished import FinishedFiles
 from edge_gateway.assets.leases import Leases
 from edge_gateway.assets.service import AssetService
 from edge_gateway.assets.store import AssetStore
@@ -143,7 +144,8 @@ async def test_results_are_never_taken_for_room(
 ) -> None:
     made = tmp_path / "made"
     made.write_bytes(b"result")
-    result = await assets.keep_result(made, "out.mp4")
+    files = FinishedFiles(assets._store, assets._probe)
+    result = await files.keep(await files.look(made, "out.mp4"))
     brought = await bring(assets, b"brought")
     clock.now += 2 * LEASE_S
     assert result.kind is AssetKind.RESULT
