@@ -47,6 +47,7 @@ from edge_gateway.rpc.network import NetworkServicer
 from edge_gateway.settings import EdgeSettings
 from edge_gateway.web.content import Content
 from edge_gateway.web.http import HeadLimits
+from edge_gateway.web.library import LibraryPages
 from edge_gateway.web.preview import PreviewPages
 from edge_gateway.web.server import serve_web
 from edge_gateway.web.status import StatusPage
@@ -260,8 +261,9 @@ async def _videos_in_use(repository: SqliteJobs) -> set[str]:
 
 
 def _site(core: _Core, page: StatusPage) -> Starlette:
+    library = LibraryPages(core.libraries)
     files, content, previews = TusFiles(core.streams), Content(core.assets, core.jobs), PreviewPages(core.previews)
-    return Starlette(routes=[*page.routes(), *files.routes(), *content.routes(), *previews.routes()])
+    return Starlette(routes=[*page.routes(), *files.routes(), *content.routes(), *previews.routes(), *library.routes()])
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,9 @@ from shared.errors import ConflictError, InvalidInputError, NotFoundError, Resou
 from shared.telemetry.logging import get_logger
 
 _LOG = get_logger(__name__)
+
+_PULSE_S: Final = 15.0
+"""Who waits is told so at least this often."""
 
 _MARK: Final = b"library1:"
 
@@ -245,10 +248,11 @@ async def _follow(work: _Work) -> AsyncGenerator[BringProgress | Asset, None]:
     told: BringProgress | None = None
     while work.task is not None and not work.task.done():
         if work.progress is told:
-            await work.news.wait()
-        else:
-            told = work.progress
-            yield told
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PULSE_S):
+                    await work.news.wait()
+        told = work.progress
+        yield told
     if work.task is not None:
         yield work.task.result()
 

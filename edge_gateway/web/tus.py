@@ -21,6 +21,7 @@ from starlette.routing import Route
 from edge_gateway.assets.asset import display_name
 from edge_gateway.assets.stream import CHECKSUMS, Checksum, NewStream, Stream, StreamLimits
 from edge_gateway.assets.stream_upload import StreamUploads
+from edge_gateway.web.origin import foreign_header
 from shared.errors import InvalidInputError, LimitExceededError, NotFoundError, VisemeError
 from shared.rpc.status import statuses_of
 
@@ -227,11 +228,9 @@ def _check_version(request: Request) -> None:
 
 def _check_origin(request: Request) -> None:
     """Refuse what a page of another host asks a browser to do."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
-        raise _RefusedError(HTTPStatus.FORBIDDEN, "pages of other hosts may not upload here", "Origin")
-    if request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
-        raise _RefusedError(HTTPStatus.FORBIDDEN, "pages of other hosts may not upload here", "Sec-Fetch-Site")
+    header = foreign_header(request)
+    if header:
+        raise _RefusedError(HTTPStatus.FORBIDDEN, "pages of other hosts may not upload here", header)
 
 
 def _check_type(request: Request) -> None:

@@ -10,6 +10,7 @@ from shared.cli.command import EdgeOption, JsonOption, places, run_command
 from shared.cli.places import Places
 
 if TYPE_CHECKING:
+    from shared.cli.display import Display
     from shared.sdk.model import Asset
 
 assets = typer.Typer(
@@ -51,6 +52,66 @@ def remove(
     run_command(lambda _display: _remove(edge, places(), ids, as_json=as_json), as_json=as_json)
 
 
+@assets.command("add")
+def add(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Files of libraries: lib:LIBRARY/path, see `assets library`.")
+    ],
+    edge: EdgeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make files that lie at the edge already assets, without an upload."""
+    run_command(lambda display: _add(edge, places(), names, display, as_json=as_json), as_json=as_json)
+
+
+@assets.command("library")
+def library(
+    name: Annotated[
+        str, typer.Argument(metavar="[LIBRARY[/FOLDER]]", help="What to list; without it, the libraries.")
+    ] = "",
+    edge: EdgeOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """List what lies at the edge already and is used by name: + before what is an asset by now."""
+    run_command(lambda _display: _library(edge, places(), name, limit=limit, as_json=as_json), as_json=as_json)
+
+
+async def _add(given: str | None, where: Places, names: list[str], display: "Display", *, as_json: bool) -> None:
+    from shared.cli.display import moving, on_transfer
+    from shared.cli.jobs import plain, some_edge
+    from shared.sdk.library import SCHEME
+    from shared.sdk.model import Stage
+
+    async with some_edge(given, where) as edge, moving(display):
+        for name in names:
+            whole = name if name.startswith(SCHEME) else SCHEME + name
+            asset = await edge.add(whole, on_progress=on_transfer(display, Stage.UPLOAD))
+            print(
+                json.dumps({"added": whole, **plain(asset)}) if as_json else f"{asset.id} {_shown(whole)}", flush=True
+            )
+
+
+async def _library(given: str | None, where: Places, name: str, *, limit: int, as_json: bool) -> None:
+    from shared.cli.jobs import plain, some_edge
+    from shared.sdk.library import SCHEME
+
+    async with some_edge(given, where) as edge:
+        library, _, folder = name.removeprefix(SCHEME).partition("/")
+        if not library:
+            for one in (await edge.capabilities()).libraries:
+                print(json.dumps({"library": one}) if as_json else one, flush=True)
+            return
+        count = 0
+        async for file in edge.library(library, folder):
+            mark = "+" if file.asset_id else " "
+            line = f"{mark} {_size(file.size_bytes):>10} {file.modified:%Y-%m-%d %H:%M} {_shown(file.name)}"
+            print(json.dumps(plain(file)) if as_json else line, flush=True)
+            count += 1
+            if count == limit:
+                return
+
+
 async def _list(given: str | None, where: Places, *, kind: Kind | None, limit: int, as_json: bool) -> None:
     from shared.cli.jobs import plain, some_edge
     from shared.sdk.model import AssetKind
@@ -79,9 +140,16 @@ async def _remove(given: str | None, where: Places, ids: list[str], *, as_json: 
 def _line(asset: "Asset") -> str:
     from shared.cli.board import duration
 
-    size = f"{asset.size_bytes / (1 << 20):.1f} MiB"
     seconds = asset.media.duration_seconds if asset.media is not None else 0.0
     length = duration(seconds) if seconds else ""
-    # A name from outside must not reach into the terminal.
-    name = "".join(letter if letter.isprintable() else "?" for letter in asset.name)
-    return f"{asset.id:<64} {asset.kind:<7} {size:>10} {length:>8} {asset.state:<9} {name}".rstrip()
+    size = _size(asset.size_bytes)
+    return f"{asset.id:<64} {asset.kind:<7} {size:>10} {length:>8} {asset.state:<9} {_shown(asset.name)}".rstrip()
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / (1 << 20):.1f} MiB"
+
+
+def _shown(name: str) -> str:
+    """A name from outside, that must not reach into the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)

@@ -229,9 +229,15 @@ async def moving(display: Display) -> AsyncIterator[None]:
 
 def on_transfer(display: Display, stage: Stage) -> Callable[[Transfer], None]:
     """A progress callback for the SDK."""
+    waited_for = ""
 
     def told(transfer: Transfer) -> None:
-        display.transfer(stage, transfer)
+        nonlocal waited_for
+        if transfer.waiting_for and transfer.waiting_for != waited_for:
+            display.note(f"{transfer.name} waits for {transfer.waiting_for}")
+        waited_for = transfer.waiting_for
+        if not transfer.waiting_for:
+            display.transfer(stage, transfer)
 
     return told
 

@@ -21,6 +21,7 @@ from shared.lock import locked
 from shared.sdk.client import Edge, connect
 from shared.sdk.download import check_target
 from shared.sdk.jobs import Job
+from shared.sdk.library import is_library_name
 from shared.sdk.model import FitMode, Stage
 from shared.sdk.source import check_file
 
@@ -32,8 +33,9 @@ _CANCEL_SECONDS = 5.0
 class DubOrder:
     """What the user asked for."""
 
-    video: Path
-    speech: Path
+    video: Path | str
+    """A file here, or the name of a library's file."""
+    speech: Path | str
     output: Path
     edge: str | None
     fit: FitMode
@@ -53,10 +55,11 @@ def check_order(order: DubOrder) -> None:
     Raises:
         InvalidInputError: A file cannot be read, or the output not be written.
     """
-    check_file(order.video, field="video")
-    check_file(order.speech, field="speech")
+    files = [(given, field) for given, field in _inputs(order) if isinstance(given, Path)]
+    for path, field in files:
+        check_file(path, field=field)
     check_target(order.output)
-    for path, field in ((order.video, "video"), (order.speech, "speech")):
+    for path, field in files:
         if order.output.exists() and order.output.samefile(path):
             raise InvalidInputError(f"{order.output} is the {field} itself; name another file", field="output")
     if order.report is not None and not _takes_words(order.report):
@@ -64,6 +67,27 @@ def check_order(order: DubOrder) -> None:
             check_target(order.report)
         except InvalidInputError as error:
             raise InvalidInputError(error.message, field="report") from error
+
+
+def file_or_name(text: str) -> Path | str:
+    """What an argument means: the name of a library's file, or a file here; ``./lib:x`` is a file."""
+    return text if is_library_name(text) else Path(text)
+
+
+def _inputs(order: DubOrder) -> tuple[tuple[Path | str, str], ...]:
+    return (order.video, "video"), (order.speech, "speech")
+
+
+def check_no_names(order: DubOrder) -> None:
+    """Refuse names where there is nobody who could know them.
+
+    Raises:
+        InvalidInputError: One was given.
+    """
+    for given, field in _inputs(order):
+        if is_library_name(given):
+            message = f"{given} lies at an edge, and none runs here; name one with --edge HOST:PORT"
+            raise InvalidInputError(message, field=field)
 
 
 async def dub(order: DubOrder, places: Places, display: Display) -> None:
@@ -77,6 +101,7 @@ async def dub(order: DubOrder, places: Places, display: Display) -> None:
     async with AsyncExitStack() as stack:
         address = order.edge or await find_edge(places.state)
         if address is None:
+            check_no_names(order)
             address = await stack.enter_async_context(_own_parts(places, display))
         edge = await stack.enter_async_context(connect(address))
         await _dub_at(edge, order, display)

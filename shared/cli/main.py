@@ -61,8 +61,8 @@ def _root(
 
 @app.command()
 def dub(
-    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video, or a photo.")],
-    audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="The speech, or a video whose sound is taken.")],
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video, or a photo.")],
+    audio: Annotated[str, typer.Argument(metavar="AUDIO", help="The speech, or a video whose sound is taken.")],
     output: OutputOption,
     edge: EdgeOption = None,
     fit: Annotated[Fit, typer.Option(help="When the speech is longer than the video.")] = Fit.BOUNCE,
@@ -76,20 +76,20 @@ def dub(
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the waterfall as JSON.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make VIDEO speak AUDIO.
+    """Make VIDEO speak AUDIO, each a file here or one that lies at the edge (lib:LIBRARY/path).
 
     Without --edge it uses the edge that runs on this machine, or starts the parts for this run and stops them after.
     """
 
     def run_dub(display: "Display") -> Coroutine[Any, Any, None]:
-        from shared.cli.dub import DubOrder
+        from shared.cli.dub import DubOrder, file_or_name
         from shared.cli.dub import dub as work
         from shared.cli.rate import read_rate
         from shared.sdk.model import FitMode
 
         order = DubOrder(
-            video=video,
-            speech=audio,
+            video=file_or_name(video),
+            speech=file_or_name(audio),
             output=output,
             edge=edge,
             fit=FitMode(fit.value),

@@ -18,6 +18,7 @@ from shared.sdk import model
 from shared.sdk.assets import Assets
 from shared.sdk.convert import capabilities_from, job_from
 from shared.sdk.jobs import Job
+from shared.sdk.library import Adding, is_library_name, list_library
 from shared.sdk.link import Link, Patience
 from shared.sdk.pace import Pause, Throttle
 from shared.sdk.source import Source, check_file, open_source
@@ -26,7 +27,7 @@ from shared.sdk.upload import ProgressCallback, Upload
 DEFAULT_PORT: Final = 50051
 
 Input = str | os.PathLike[str] | model.Asset
-"""A local file, or an asset that the edge has already."""
+"""A local file, an asset that the edge has, or (a string that begins with ``lib:``) a file of one of its libraries."""
 
 _OWN_FIELDS: Final = frozenset({"video", "speech"})
 
@@ -145,8 +146,8 @@ class Edge:
         """Make the face in a video or photo speak a recording.
 
         Args:
-            video: The video or photo: a file, or an asset.
-            speech: The recording, or a video whose sound is taken: a file, or an asset.
+            video: The video or photo: a file, an asset, or the name of a library's file (``lib:LIBRARY/path``).
+            speech: The recording, or a video whose sound is taken: named in the same way.
             fit: When the speech is longer than the video.
             keep_length: When the speech is shorter: keep the video's whole length.
             engine: The engine's name; empty for the default.
@@ -165,8 +166,9 @@ class Edge:
         options = _options(fit, keep_length=keep_length, engine=engine)
         way = _Way(on_progress=on_progress, throttle=Throttle(rate_limit), pause=pause)
         for given, field in ((video, "video"), (speech, "speech")):
-            if not isinstance(given, model.Asset):
+            if not (isinstance(given, model.Asset) or is_library_name(given)):
                 await asyncio.to_thread(check_file, Path(given), field=field)
+        video, speech = await self._named(video, "video", on_progress), await self._named(speech, "speech", on_progress)
         begun = time.monotonic()
         video_asset, speech_asset = await self._bring(video, speech, way)
         uploaded = time.monotonic() - begun
@@ -178,6 +180,32 @@ class Edge:
         )
         answer = await self._link.call(self._link.jobs.SubmitJob, request)
         return Job(self._link, job_from(answer.job), upload_seconds=uploaded)
+
+    async def add(self, name: str, *, field: str = "name", on_progress: ProgressCallback | None = None) -> model.Asset:
+        """Make a file that lies at the edge an asset, without an upload; asking again costs nothing until it changes.
+
+        Args:
+            name: ``lib:LIBRARY/path/in/it``.
+            field: What to name in errors.
+            on_progress: Called as the edge reads it.
+
+        Raises:
+            InvalidInputError: It is no such name, or the file is refused.
+            NotFoundError: The edge has no such library or file.
+            ConflictError: The file is being written.
+        """
+        return await Adding(self._link, name, field=field, on_progress=on_progress).run()
+
+    def library(self, name: str, folder: str = "") -> AsyncIterator[model.LibraryFile]:
+        """The files of one of the edge's libraries (``capabilities().libraries`` names them), or of a folder in it.
+
+        Raises:
+            NotFoundError: There is no such library.
+        """
+        return list_library(self._link, name, folder)
+
+    async def _named(self, given: Input, field: str, on_progress: ProgressCallback | None) -> Input:
+        return await self.add(given, field=field, on_progress=on_progress) if is_library_name(given) else given
 
     async def job(self, job_id: str) -> Job:
         """A job by its id.

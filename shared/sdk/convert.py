@@ -42,6 +42,16 @@ def asset_from(asset: asset_pb2.Asset) -> model.Asset:
     )
 
 
+def library_file_from(file: asset_pb2.LibraryFile) -> model.LibraryFile:
+    """Read a file of a library."""
+    return model.LibraryFile(
+        name=file.name,
+        size_bytes=file.size_bytes,
+        modified=time_from(file.modify_time),
+        asset_id=file.asset_id,
+    )
+
+
 def _media_from(media: asset_pb2.MediaInfo) -> model.Media:
     return model.Media(
         container=media.container,
@@ -67,6 +77,7 @@ def capabilities_from(answer: asset_pb2.GetCapabilitiesResponse) -> model.Capabi
             model.Engine(name=engine.name, summary=engine.summary, is_default=engine.is_default)
             for engine in answer.engines
         ),
+        libraries=tuple(answer.libraries),
         limits=model.Limits(
             asset_bytes=limits.asset_bytes,
             frame_pixels=limits.frame_pixels,

@@ -103,6 +103,16 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryFile:
+    """A file that lies at an edge already; ``asset_id`` is empty where it was not added or has changed since."""
+
+    name: str
+    size_bytes: int
+    modified: datetime
+    asset_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """A lip-sync engine that can be asked for."""
 
@@ -134,6 +144,8 @@ class Capabilities:
     region: str
     engines: tuple[Engine, ...]
     limits: Limits
+    libraries: tuple[str, ...] = ()
+    """Folders and buckets whose files are used by name, without an upload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +247,7 @@ class Transfer:
         skipped_bytes: Bytes of ``done_bytes`` that need not be moved, as the other side had them already.
         bytes_per_s: The rate of the last seconds; 0 while unknown.
         left_s: Seconds that are left at this rate; None while unknown.
+        waiting_for: What a file of a library waits for, in words; empty while bytes move.
     """
 
     name: str
@@ -243,3 +256,4 @@ class Transfer:
     skipped_bytes: int = field(default=0)
     bytes_per_s: float = field(default=0.0)
     left_s: float | None = field(default=None)
+    waiting_for: str = field(default="")

@@ -10,7 +10,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +24,7 @@ from shared.digest import asset_id, chunk_count, chunk_digest, upload_id
 from shared.pb.viseme.gateway.v1 import asset_pb2, asset_pb2_grpc, job_pb2, job_pb2_grpc
 from shared.rpc.interceptors import ErrorInterceptor
 from shared.sdk.model import JobState, Severity, Stage
+from shared.sdk.testing_library import FakeLibraries
 
 RESULT = b"the result\n" * 100_000
 
@@ -130,7 +131,7 @@ class _Stored:
         return [asset_pb2.ChunkRange(first=index, count=1) for index in sorted(self.chunks) if index in wanted]
 
 
-class FakeEdge(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServicer):
+class FakeEdge(FakeLibraries, asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServicer):
     """An edge in this process.
 
     Args:
@@ -138,6 +139,7 @@ class FakeEdge(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServi
             is cancelled.
         faults: Where streams break.
         failure: The error of jobs whose script ends with FAILED.
+        library: Files of libraries, by their names (``lib:LIBRARY/path``).
         refuse_upload: What the edge says at the end of every upload instead of taking it.
     """
 
@@ -148,11 +150,13 @@ class FakeEdge(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServi
         faults: Faults | None = None,
         failure: job_pb2.JobError | None = None,
         refuse_upload: errors.VisemeError | None = None,
+        library: Mapping[str, bytes] | None = None,
     ) -> None:
         self.script = list(succeeding() if script is None else script)
         self.faults = faults or Faults()
         self.failure = failure
         self.refuse_upload = refuse_upload
+        self.library = dict(library or {})
         self.stored: dict[str, _Stored] = {}
         self.jobs: dict[str, job_pb2.Job] = {}
         self.events: dict[str, list[job_pb2.Event]] = {}
@@ -194,7 +198,7 @@ class FakeEdge(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServi
     async def GetCapabilities(self, request: Any, context: Any) -> asset_pb2.GetCapabilitiesResponse:
         """Name one engine."""
         engine = asset_pb2.Engine(name="warp", summary="Warps.", is_default=True)
-        return asset_pb2.GetCapabilitiesResponse(version="0", edge="fake", engines=[engine])
+        return asset_pb2.GetCapabilitiesResponse(version="0", edge="fake", engines=[engine], libraries=self.libraries)
 
     async def Upload(self, request_iterator: Any, context: Any) -> AsyncIterator[asset_pb2.UploadResponse]:
         """Take chunks in any order, verify each, break where ``faults`` says."""
