@@ -79,6 +79,8 @@ class Trickle:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
+            if not self._task.cancelled():
+                self._task.exception()  # the test has seen it, or has ended the edge itself
 
     @property
     def missing(self) -> list[int]:

@@ -110,7 +110,7 @@ class Growth:
 
     def is_met(self, want: Want) -> bool:
         """Whether what is waited for is there."""
-        return self.is_ready or (not want.whole and want.first in self._held)
+        return self._error is None and (self.is_ready or (not want.whole and want.first in self._held))
 
     async def until(self, want: Want) -> None:
         """Wait for something.
@@ -118,7 +118,7 @@ class Growth:
         Raises:
             VisemeError: the asset will never be complete.
         """
-        if self._error is None and self.is_met(want):
+        if self.is_met(want):
             return
         self._wants[want] = self._clock()
         self._on_want(self.asset_id)
@@ -244,7 +244,7 @@ class Source:
         return {"kind": HAVE, "offset": begin, "end": end}
 
     async def _until(self, want: Want) -> None:
-        if self.growth is None:
+        if self.growth is None or self.growth.is_met(want):
             return
         self.want, self._since = want, time.monotonic()
         try:

@@ -110,9 +110,11 @@ class Dispatcher:
                 await self.stop(job.job_id)
                 await asyncio.to_thread(self.clear, job.job_id)
 
-    def _ended(self, tasks: dict[str, asyncio.Task[None]], job_id: str, _: asyncio.Task[None]) -> None:
+    def _ended(self, tasks: dict[str, asyncio.Task[None]], job_id: str, task: asyncio.Task[None]) -> None:
         tasks.pop(job_id, None)
-        self.wake()
+        # Whoever stops a parked job is about to end it.
+        if tasks is self._running or not task.cancelled():
+            self.wake()
 
     async def _park(self, job_id: str, stall: StalledError, tasks: asyncio.TaskGroup) -> None:
         """Put a job back to the queue, to be passed over there until what it waits for has come."""
