@@ -7,13 +7,14 @@ import shlex
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.cli.display import Display, moving, on_transfer
 from shared.cli.local import running_parts
 from shared.cli.places import Places
+from shared.cli.preview import PreviewTarget, check_preview
 from shared.cli.report import report_json, waterfall
 from shared.cli.state import find_edge
 from shared.errors import ConflictError, DiskFullError, InvalidInputError, VisemeError
@@ -44,6 +45,9 @@ class DubOrder:
     rate_limit: float
     """Bytes a second for uploads; 0 for no limit."""
     report: Path | None
+    preview: str
+    """Where the preview goes; empty for nowhere."""
+    as_json: bool
     words: tuple[str, ...]
     """The command as it was written, to be written again."""
     plain: bool
@@ -62,6 +66,8 @@ def check_order(order: DubOrder) -> None:
     for path, field in files:
         if order.output.exists() and order.output.samefile(path):
             raise InvalidInputError(f"{order.output} is the {field} itself; name another file", field="output")
+    if order.preview:
+        check_preview(order.preview, as_json=order.as_json)
     if order.report is not None and not _takes_words(order.report):
         try:
             check_target(order.report)
@@ -110,6 +116,7 @@ async def dub(order: DubOrder, places: Places, display: Display) -> None:
 async def _dub_at(edge: Edge, order: DubOrder, display: Display) -> None:
     job: Job | None = None
     begun = time.monotonic()
+    target = PreviewTarget(order.preview, begun) if order.preview else None
     try:
         async with moving(display):
             job = await edge.dub(
@@ -122,13 +129,14 @@ async def _dub_at(edge: Edge, order: DubOrder, display: Display) -> None:
                 rate_limit=order.rate_limit,
             )
             display.job(job.status)
-            await follow(job, display)
-            await job.save(order.output, on_progress=on_transfer(display, Stage.DOWNLOAD))
+            async with target.watching(job, display) if target else nullcontext():
+                await follow(job, display)
+                await job.save(order.output, on_progress=on_transfer(display, Stage.DOWNLOAD))
+                total = time.monotonic() - begun
     except asyncio.CancelledError:
         await _let_go(job, order, display)
         raise
-    total = time.monotonic() - begun
-    report = report_json(job.result(), total_seconds=total)
+    report = report_json(job.result(), total_seconds=total, first_preview_s=target.first_s if target else None)
     if order.report is not None:
         _write_report(order.report, json.dumps(report, indent=2) + "\n")
     lines = waterfall(report, untouched_frames=job.result().untouched_frames, plain=order.plain)
@@ -168,8 +176,8 @@ async def _let_go(job: Job | None, order: DubOrder, display: Display) -> None:
         return
     try:
         async with asyncio.timeout(_CANCEL_SECONDS):
-            await job.cancel()
-        said = f"Interrupted; job {job.id} is cancelled."
+            status = await job.cancel()
+        said = f"Interrupted; job {job.id} is {status.state}."
     except (VisemeError, TimeoutError):
         said = f"Interrupted; job {job.id} could not be cancelled as the edge does not answer."
     display.note(f"{said} To take it up again (what was uploaded need not be sent again):\n  {again}")

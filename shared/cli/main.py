@@ -74,6 +74,9 @@ def dub(
         str, typer.Option("--limit-rate", metavar="RATE", help="Upload at most RATE bytes a second: 500K, 2M.")
     ] = "",
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the waterfall as JSON.")] = None,
+    preview: Annotated[
+        str, typer.Option(metavar="FILE", help="Write the result as it is made; `--preview - | mpv -` plays it.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Make VIDEO speak AUDIO, each a file here or one that lies at the edge (lib:LIBRARY/path).
@@ -97,6 +100,8 @@ def dub(
             engine=engine,
             rate_limit=read_rate(limit_rate),
             report=report,
+            preview=preview,
+            as_json=as_json,
             words=("viseme", *sys.argv[1:]),
             plain=not speaks_unicode(),
         )

@@ -11,14 +11,16 @@ _BAR_COLUMNS: Final = 32
 _SHORT: Final = 0.005
 
 
-def report_json(report: JobReport, *, total_seconds: float) -> dict[str, Any]:
+def report_json(report: JobReport, *, total_seconds: float, first_preview_s: float | None = None) -> dict[str, Any]:
     """The report as ``--report`` writes it.
 
     Args:
         report: What the edge and this client measured.
         total_seconds: The whole run on the wall clock, from the first byte sent to the last byte written.
+        first_preview_s: From the first byte sent to the first fragment of the preview; None where nobody watched.
     """
     stages = {str(stage): round(report.stages.get(stage, 0.0), 3) for stage in STAGES}
+    watched = {} if first_preview_s is None else {"first_preview_s": round(first_preview_s, 3)}
     return {
         "job_id": report.job_id,
         "frames": report.frames,
@@ -28,6 +30,7 @@ def report_json(report: JobReport, *, total_seconds: float) -> dict[str, Any]:
         "wan": {"up_bytes": report.wan_up_bytes, "down_bytes": report.wan_down_bytes},
         "engine": report.engine,
         "link_profile": report.link_profile,
+        **watched,
     }
 
 

@@ -24,6 +24,7 @@ from shared.sdk import model
 from shared.sdk.convert import error_from, event_from, job_from
 from shared.sdk.download import Download, check_target
 from shared.sdk.link import Attempts, Link
+from shared.sdk.preview import Preview
 from shared.sdk.upload import ProgressCallback
 
 
@@ -117,6 +118,24 @@ class Job:
                 await attempts.pause(failed)
             except EdgeUnavailableError as error:
                 await attempts.pause(error)
+
+    async def preview(self, *, from_fragment: int = 0) -> AsyncGenerator[model.PreviewPart, None]:
+        """The result while it is made, or after: an init segment, then fragments, each whole and once.
+
+        Their data in a row is a fragmented MP4 with the packets of the finished file. A broken link is mended.
+
+        Args:
+            from_fragment: Leave out fragments before this one.
+
+        Raises:
+            JobFailedError: The job failed.
+            CancelledByUserError: It was cancelled.
+            InvalidInputError: The result has not so many fragments.
+            EdgeUnavailableError: The edge stayed silent for too long.
+        """
+        async with aclosing(Preview(self._link, self.id, from_fragment).parts()) as parts:
+            async for part in parts:
+                yield part
 
     async def wait(self) -> model.JobReport:
         """Wait until the job is over.

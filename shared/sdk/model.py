@@ -237,6 +237,27 @@ Event = StateChanged | Progress | Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewInit:
+    """What a player needs before the first fragment of a preview; ``mime_type`` is for Media Source."""
+
+    mime_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewFragment:
+    """A part of a result that can be played: fragmented MP4, pictures and sound of about two seconds."""
+
+    index: int
+    start_seconds: float
+    end_seconds: float
+    data: bytes
+
+
+PreviewPart = PreviewInit | PreviewFragment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
     """How far an upload or a download has come.
 
