@@ -20,7 +20,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stack(models: Path) -> Iterator[Stack]:
-    with Stack(node_flags=("--models", str(models))) as running:
+    with Stack(
+        edge_flags=("--library", f"demo={ROOT / 'deploy' / 'demo'}"), node_flags=("--models", str(models))
+    ) as running:
         yield running
 
 
