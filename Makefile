@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TRITON := .triton
 DEMO_OUT := .demo/hello.mp4
 
-.PHONY: help setup demo test test-wan check check-deploy protos bench clean
+.PHONY: help setup demo test test-wan test-luck check check-deploy protos bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ test: setup check ## Run the checks and the tests
 
 test-wan: setup ## Run the tests over emulated links (root, /dev/net/tun)
 	$(BIN)/python -m pytest -m wan tests/wan
+
+test-luck: setup ## Run the tests in which things go wrong in the middle of a job (minutes)
+	$(BIN)/python -m pytest -m luck tests/luck
 
 check: $(VENV)/.tools check-deploy ## Lint, types, layers, protos
 	$(BIN)/ruff check .
