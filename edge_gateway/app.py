@@ -221,7 +221,14 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         on_report=metrics.reported,
     )
 
-    dispatcher = Dispatcher(repository, journal, pipeline.run, folders["jobs"], at_once=settings.jobs_at_once)
+    dispatcher = Dispatcher(
+        repository,
+        journal,
+        pipeline.run,
+        folders["jobs"],
+        at_once=settings.jobs_at_once,
+        disk_patience_s=settings.disk_patience_s,
+    )
     jobs = JobService(
         repository,
         journal,

@@ -8,7 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +25,9 @@ _FULL = frozenset(
         "SQLITE_IOERR_SHMSIZE",
     }
 )
+
+_ROOM_BYTES = 2 << 20
+"""What the database may need of a disk that is full."""
 
 _VERSIONS = (
     """
@@ -163,6 +166,20 @@ class Database:
             raise InternalError(f"{self._path} was written by a newer version of viseme (schema {version})")
         for number in range(version, len(_VERSIONS)):
             connection.executescript(f"BEGIN; {_VERSIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+        with suppress(DiskFullError), _no_room():
+            self._keep_room(connection)
+
+    @staticmethod
+    def _keep_room(connection: sqlite3.Connection) -> None:
+        """Make the log as long as it will be, and some free pages: a job that meets a full disk can be written down."""
+        pages = _ROOM_BYTES // connection.execute("PRAGMA page_size").fetchone()[0]
+        connection.execute(f"PRAGMA wal_autocheckpoint = {pages // 2}")
+        try:
+            connection.execute("CREATE TABLE room (bytes BLOB)")
+            connection.execute("INSERT INTO room VALUES (zeroblob(?))", (_ROOM_BYTES,))
+        finally:
+            connection.execute("DROP TABLE IF EXISTS room")
+        connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
     def _close(self) -> None:
         if self._connection is not None:

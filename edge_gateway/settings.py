@@ -82,6 +82,7 @@ class EdgeSettings(ServiceSettings):
         default=2.0, ge=0, le=60, description="time for which a file in a folder must have been left alone"
     )
     library_patience_s: float = Field(default=20.0, ge=0, description="time for which that is waited for")
+    disk_patience_s: float = Field(default=600.0, ge=0, description="time that a job waits for room on the disk")
 
     face_cache_bytes: int = Field(default=20 << 30, ge=0, description="bytes of faces kept for later jobs")
 

@@ -1,15 +1,16 @@
 """Which jobs run: a bounded number at once, in the order in which they came; taken up again after a restart.
 
-A job that can do nothing until more of an upload comes is parked: it goes back to the queue, and is passed over there
-until that has come.
+A job that can do nothing until more of an upload comes, or until the disk has room, is parked: it goes back to the
+queue, and is passed over there until that is so.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 
 from edge_gateway.disk import remove_tree
+from edge_gateway.jobs.disk_wait import DiskWait
 from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.job import UNFINISHED, Change, Job, JobError, JobState, Notice
 from edge_gateway.jobs.repository import JobRepository
@@ -31,6 +32,7 @@ class Dispatcher:
         work: Does one job and writes down that it has succeeded; gives how it ended.
         root: The directory of their files.
         at_once: Jobs that may run at once.
+        disk_patience_s: Seconds that a job waits for room on the disk before it fails.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Dispatcher:
         root: Path,
         *,
         at_once: int,
+        disk_patience_s: float,
     ) -> None:
         self._repository = repository
         self._journal = journal
         self._work = work
         self._root = root
         self._at_once = at_once
+        self._disk = DiskWait(root, disk_patience_s)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._parked: dict[str, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
@@ -69,6 +73,7 @@ class Dispatcher:
 
     def clear(self, job_id: str) -> None:
         """Remove the files of a job that is over."""
+        self._disk.forget(job_id)
         remove_tree(self.folder(job_id))
 
     async def run(self) -> None:
@@ -116,22 +121,33 @@ class Dispatcher:
         if tasks is self._running or not task.cancelled():
             self.wake()
 
-    async def _park(self, job_id: str, stall: StalledError, tasks: asyncio.TaskGroup) -> None:
-        """Put a job back to the queue, to be passed over there until what it waits for has come."""
-        _LOG.info("job parked", job_id=job_id, waits=stall.notice.message)
-        await self._write_down(job_id, Change(state=JobState.QUEUED), stall.notice)
-        task = self._parked[job_id] = tasks.create_task(stall.until_more())
+    async def _park(
+        self, job_id: str, notice: Notice, wait: Callable[[], Coroutine[None, None, None]], tasks: asyncio.TaskGroup
+    ) -> None:
+        """Put a job back to the queue, to be passed over there until what it waits for is so."""
+        _LOG.info("job parked", job_id=job_id, waits=notice.message)
+        job = await self._repository.find(job_id)
+        is_queued = job is not None and job.state is JobState.QUEUED
+        await self._write_down(job_id, None if is_queued else Change(state=JobState.QUEUED), notice)
+        task = self._parked[job_id] = tasks.create_task(wait())
         task.add_done_callback(partial(self._ended, self._parked, job_id))
 
     async def _run(self, job: Job, tasks: asyncio.TaskGroup) -> None:
         try:
             change = await self._work(job)
         except StalledError as stall:
-            await self._park(job.job_id, stall, tasks)
+            await self._park(job.job_id, stall.notice, stall.until_more, tasks)
             return
+        except DiskFullError as error:
+            try:
+                notice = self._disk.begin(job.job_id, error)
+            except DiskFullError as last:
+                change = _failed_by(job.job_id, last)
+            else:
+                await self._park(job.job_id, notice, partial(self._disk.until_room, job.job_id), tasks)
+                return
         except VisemeError as error:
-            _LOG.warning("job failed", job_id=job.job_id, reason=error.reason, field=error.field, error=error.message)
-            change = _failed(error.reason, error.field, error.message)
+            change = _failed_by(job.job_id, error)
         except Exception:  # noqa: BLE001 - the last boundary: a fault in one job must not end the others
             _LOG.exception("job failed unexpectedly", job_id=job.job_id)
             change = _failed("internal", "", f"a fault of ours; the edge's log has it under {job.job_id}")
@@ -145,20 +161,23 @@ class Dispatcher:
         await asyncio.to_thread(self.clear, job_id)
         _LOG.info("job ended", job_id=job_id, state=change.state.value)
 
-    async def _write_down(self, job_id: str, change: Change, *notices: Notice) -> None:
+    async def _write_down(self, job_id: str, change: Change | None, *notices: Notice) -> None:
         while True:
             try:
                 await self._journal.record(job_id, *notices, change=change)
             except DiskFullError:
-                _LOG.error(
-                    "the disk is full; a job cannot be written down yet", job_id=job_id, state=change.state.value
-                )
+                _LOG.error("the disk is full; a job cannot be written down yet", job_id=job_id)
                 await asyncio.sleep(_DISK_PAUSE_S)
             except (ConflictError, NotFoundError) as error:
                 _LOG.info("job had ended otherwise", job_id=job_id, error=error.message)
                 return
             else:
                 return
+
+
+def _failed_by(job_id: str, error: VisemeError) -> Change:
+    _LOG.warning("job failed", job_id=job_id, reason=error.reason, field=error.field, error=error.message)
+    return _failed(error.reason, error.field, error.message)
 
 
 def _failed(reason: str, field: str, message: str) -> Change:

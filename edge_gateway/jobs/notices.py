@@ -13,9 +13,9 @@ def photo_reduced(media: MediaInfo) -> Notice:
     return Notice(severity=Severity.INFO, reason="photo_reduced", message=message)
 
 
-def started_again(there: str) -> Notice:
-    """The edge was started again in the middle of the job."""
-    message = f"The edge was started again and goes on: {there}; only what is missing is done again."
+def taken_up(there: str) -> Notice:
+    """The job was left in the middle, as the edge was started again or the disk was full."""
+    message = f"The job goes on where it was: {there}; only what is missing is done again."
     return Notice(severity=Severity.INFO, reason="resumed", message=message)
 
 

@@ -141,7 +141,7 @@ class Pipeline:
         _LOG.info("job taken up", job_id=work.job.job_id, rendered=rendered, composited=composited)
         there = f"{composited} composited and {rendered} rendered segments are on disk"
         if await asyncio.to_thread(work.files.take_json, "parked.json") is None:
-            return notices.started_again(there)
+            return notices.taken_up(there)
         return notices.upload_goes_on(here_of(work.video), there)
 
     async def _do(self, work: Work) -> Change:

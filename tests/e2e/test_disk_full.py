@@ -1,4 +1,7 @@
-"""The edge's disk fills in the middle of a job: the job says so, the edge serves on, and with room it works again."""
+"""The edge's disk fills in the middle of a job: the job says so, the edge serves on, and with room it works again.
+
+That a job waits for room is in tests/luck.
+"""
 
 import errno
 import json
@@ -18,11 +21,12 @@ from tests.stack import Stack
 
 pytestmark = pytest.mark.stack
 
-DISK_BYTES = 24 << 20
+DISK_BYTES = 28 << 20
+FLAGS = ("--disk-reserve-bytes", "0", "--segment-seconds", "0.5")
 EXHAUSTED = 5
 
 
-def _fill(disk: Path) -> Path:
+def fill(disk: Path) -> Path:
     """Write until nothing fits any more; others may be writing, too, so there is no counting beforehand."""
     filler = disk / "filler"
     with filler.open("ab", buffering=0) as file:
@@ -35,7 +39,7 @@ def _fill(disk: Path) -> Path:
     return filler
 
 
-def _check_sound(data: Path) -> None:
+def check_sound(data: Path) -> None:
     """Whatever lies on the edge's disk is whole."""
     assert not list(data.rglob("*.part"))
     assert not list((data / "jobs").iterdir())
@@ -59,7 +63,7 @@ def long_speech(speech: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("stage", ["prepare", "composite"])
-def test_a_disk_that_fills_fails_the_job_and_leaves_the_edge_serving(
+def test_a_disk_that_stays_full_fails_the_job_and_leaves_the_edge_serving(
     stage: str,
     small_disk: Callable[[Path, int], Path],
     clip: Path,
@@ -70,7 +74,7 @@ def test_a_disk_that_fills_fails_the_job_and_leaves_the_edge_serving(
 ) -> None:
     disk = small_disk(tmp_path / "edge", DISK_BYTES)
     output = tmp_path / "out.mp4"
-    with Stack(folder=tmp_path, edge_flags=("--disk-reserve-bytes", "0", "--segment-seconds", "0.5")) as stack:
+    with Stack(folder=tmp_path, edge_flags=(*FLAGS, "--disk-patience-s", "0")) as stack:
         command = stack.command("dub", str(clip), str(long_speech), "-o", str(output), "--json")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
             assert job.stdout is not None
@@ -78,22 +82,22 @@ def test_a_disk_that_fills_fails_the_job_and_leaves_the_edge_serving(
                 told = json.loads(line)
                 if told.get("stage") == stage and told.get("done_frames", 0) > 0:
                     break
-            filler = _fill(disk)
+            filler = fill(disk)
             rest, errors = job.communicate(timeout=60)
         assert job.returncode == EXHAUSTED, f"{rest}\n{errors}\n{stack.log('edge')[-3000:]}"
         assert "disk" in rest + errors
         assert "free some" in rest + errors
         assert not output.exists()
-        _fill(disk)
+        fill(disk)
         assert stack.viseme("engines").returncode == 0
         refused = stack.viseme("dub", str(portrait), str(speech), "-o", str(output), check=False)
         assert refused.returncode == EXHAUSTED, refused.stderr
         assert "disk" in refused.stderr
         filler.unlink()
-        _check_sound(disk)
+        check_sound(disk)
         report = stack.dub(clip, speech, output)
         assert look(output).frames == report["frames"]
-        _check_sound(disk)
+        check_sound(disk)
         assert stack.stop("edge") == 0
 
 
@@ -102,7 +106,7 @@ def test_an_edge_that_is_killed_and_starts_on_a_full_disk_goes_on_once_there_is_
 ) -> None:
     disk = small_disk(tmp_path / "edge", DISK_BYTES)
     output = tmp_path / "out.mp4"
-    with Stack(folder=tmp_path, edge_flags=("--disk-reserve-bytes", "0", "--segment-seconds", "0.5")) as stack:
+    with Stack(folder=tmp_path, edge_flags=FLAGS) as stack:
         command = stack.command("dub", str(clip), str(speech), "-o", str(output), "--json")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
             assert job.stdout is not None
@@ -111,7 +115,7 @@ def test_an_edge_that_is_killed_and_starts_on_a_full_disk_goes_on_once_there_is_
                 if told.get("stage") == "composite" and told.get("done_frames", 0) > 0:
                     break
             stack.kill("edge")
-            filler = _fill(disk)
+            filler = fill(disk)
             try:
                 stack.start("edge")
                 assert stack.viseme("engines").returncode == 0
@@ -122,13 +126,13 @@ def test_an_edge_that_is_killed_and_starts_on_a_full_disk_goes_on_once_there_is_
                 filler.unlink()
             rest, errors = job.communicate(timeout=120)
         assert job.returncode == 0, f"{rest}\n{errors}\n{stack.log('edge')[-3000:]}"
-        _check_sound(disk)
+        check_sound(disk)
 
 
 def test_an_edge_that_finds_no_room_to_start_says_so(small_disk: Callable[[Path, int], Path], tmp_path: Path) -> None:
     disk = small_disk(tmp_path / "edge", 1 << 20)
     flags = ("--listen", "127.0.0.1:0", "--web", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--data", str(disk))
-    _fill(disk)
+    fill(disk)
     done = subprocess.run(
         [sys.executable, "-m", "edge_gateway", *flags], capture_output=True, text=True, check=False, timeout=60
     )

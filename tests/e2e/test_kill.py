@@ -12,6 +12,10 @@ from tests.stack import Stack
 pytestmark = pytest.mark.stack
 
 
+SAID = {"edge": "resumed", "node": "node_resumed", "triton": "engine_unavailable"}
+"""What is told of what is done again."""
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -31,7 +35,9 @@ def test_a_job_outlives_a_kill(victim: str, undisturbed: str, clip: Path, speech
         command = stack.command("dub", str(clip), str(speech), "-o", str(output), "--fit", "loop", "--json")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
             assert job.stdout is not None
+            lines = []
             for line in job.stdout:
+                lines.append(line)
                 told = json.loads(line)
                 if told.get("stage") == "composite" and told.get("done_frames", 0) > 0:
                     stack.kill(victim)
@@ -41,3 +47,5 @@ def test_a_job_outlives_a_kill(victim: str, undisturbed: str, clip: Path, speech
             rest, errors = job.communicate(timeout=240)
         assert job.returncode == 0, f"{rest}\n{errors}\n{stack.log('edge')[-3000:]}\n{stack.log('node')[-3000:]}"
         assert _digest(output) == undisturbed
+        notices = {json.loads(line).get("reason") for line in [*lines, *rest.splitlines()]}
+        assert SAID[victim] in notices
