@@ -43,7 +43,7 @@ class Dispatcher:
         root: Path,
         *,
         at_once: int,
-        disk_patience_s: float,
+        disk_patience_s: float = 600.0,
     ) -> None:
         self._repository = repository
         self._journal = journal

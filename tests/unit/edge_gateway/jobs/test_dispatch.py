@@ -17,7 +17,7 @@ from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.job import Change, Job, JobOptions, JobState, Notice
 from edge_gateway.jobs.sqlite import SqliteJobs
 from edge_gateway.jobs.stall import StalledError
-from shared.errors import InvalidMediaError
+from shared.errors import DiskFullError, InvalidMediaError
 from shared.media.probe import MediaInfo, MediaKind
 
 MEDIA = MediaInfo(kind=MediaKind.VIDEO, container="mp4", duration_seconds=1.0)
@@ -43,7 +43,7 @@ class Upload:
         await self._journal.record(job.job_id, change=Change(state=JobState.PREPARING))
         if job.options.engine == "needs-it" and not self.growth.is_ready:
             raise StalledError([("video", self._source, Want(first=0, count=1))])
-        for state in (JobState.RENDERING, JobState.FINISHING):
+        for state in (JobState.RENDERING, JobState.FINISHING, JobState.SUCCEEDED):
             await self._journal.record(job.job_id, change=Change(state=state))
         return Change(state=JobState.SUCCEEDED)
 
@@ -150,3 +150,30 @@ async def test_jobs_on_a_file_that_is_refused_end_with_its_error(
     assert failed.error is not None
     assert (failed.error.reason, failed.error.field) == ("invalid_media", "speech")
     assert not (tmp_path / job.job_id).exists()
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_a_job_that_meets_a_full_disk_waits_and_goes_on(
+    jobs: SqliteJobs, job: Job, tmp_path: Path, *, begun: bool
+) -> None:
+    journal, tries = Journal(jobs), 0
+
+    async def work(job: Job) -> Change:
+        nonlocal tries
+        tries += 1
+        if tries == 1 and begun:
+            await journal.record(job.job_id, change=Change(state=JobState.PREPARING))
+        if tries == 1:
+            raise DiskFullError("no room for x; free some and try again", limit="disk")
+        for state in (JobState.PREPARING, JobState.RENDERING, JobState.FINISHING, JobState.SUCCEEDED):
+            await journal.record(job.job_id, change=Change(state=state))
+        return Change(state=JobState.SUCCEEDED)
+
+    await jobs.add(job, "", 9)
+    task = asyncio.create_task(Dispatcher(jobs, journal, work, tmp_path, at_once=1, disk_patience_s=0.1).run())
+    await until(journal, jobs, job.job_id, JobState.SUCCEEDED)
+    task.cancel()
+    await asyncio.wait({task})
+    told = [event.body for event in await jobs.events(job.job_id, 0, 99)]
+    assert [body.reason for body in told if isinstance(body, Notice)] == ["disk_full"]
+    assert tries == 2
