@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from inference_node.engine.local import LocalRuntime, LocalTensors
 from inference_node.engine.port import Tensors
-from inference_node.engine.registry import EngineFactory, Registry, builtin_engines, registry
+from inference_node.engine.registry import MODEL_REPOSITORY, EngineFactory, Registry, builtin_engines, registry
 from inference_node.engine.triton import TritonTensors
 from inference_node.metrics import NodeMetrics
 from inference_node.own.folder import look, make_folder
@@ -39,7 +39,6 @@ from shared.telemetry.logging import get_logger
 from shared.telemetry.metrics import CallMetrics, new_registry, serve_metrics
 from shared.version import version
 
-MODEL_REPOSITORY = Path(__file__).with_name("model_repository")
 _LOG = get_logger(__name__)
 
 

@@ -1,11 +1,15 @@
 """The engines of a node, by name."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
 
 from inference_node.engine.port import Engine, Tensors
 from shared.errors import ConflictError, NotFoundError
 
 DEFAULT_ENGINE = "warp"
+MODEL_REPOSITORY: Final = Path(__file__).resolve().parents[1] / "model_repository"
+"""The networks of the engines that come with viseme."""
 
 EngineFactory = Callable[[Tensors], Engine]
 

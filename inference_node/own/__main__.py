@@ -9,9 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from inference_node.app import MODEL_REPOSITORY
 from inference_node.engine.local import NoTensors
-from inference_node.engine.registry import DEFAULT_ENGINE, builtin_engines
+from inference_node.engine.registry import DEFAULT_ENGINE, MODEL_REPOSITORY, builtin_engines
 from inference_node.own.confined import ImportLimits
 from inference_node.own.folder import Broken, Stored, file_digest, look, remove
 from inference_node.own.importing import import_onnx, import_wav2lip

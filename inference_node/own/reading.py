@@ -13,7 +13,7 @@ from inference_node.engine.local import REFUSALS
 from inference_node.own.card import NetworkCard, card_of
 from inference_node.own.engine import FACE, MEL, PAINTED, REFERENCE, VALUES
 from inference_node.own.folder import NETWORK_FILE, VERSION_FOLDER, file_digest
-from inference_node.own.serving import batch_limit, check_network, configuration, served
+from inference_node.own.serving import batch_limit, check_network, configuration, processor_batch, served
 from shared.errors import InvalidInputError, LimitExceededError
 
 _CONFIG: Final = "config.pbtxt"
@@ -86,7 +86,7 @@ def _write(model: onnx.ModelProto, card: NetworkCard, source: Path, target: Path
     network.parent.mkdir(parents=True)
     network.write_bytes(whole.SerializeToString(deterministic=True))
     (target / _GPU_CONFIG).parent.mkdir()
-    (target / _CONFIG).write_text(configuration(card, batch=batch, on_gpu=False))
+    (target / _CONFIG).write_text(configuration(card, batch=processor_batch(card, batch), on_gpu=False))
     (target / _GPU_CONFIG).write_text(configuration(card, batch=batch, on_gpu=True))
     _try(network, card, min(batch, _TRIED))
     kept = card.model_copy(update={"batch": batch, "source": file_digest(source), "network": file_digest(network)})

@@ -16,6 +16,7 @@ from shared.errors import InvalidInputError
 OLDEST_OPSET: Final = 13
 _INSIDE: Final = "net/"
 _BATCH: Final = "batch"
+_PROCESSOR_PIXELS: Final = 8 * 96 * 96
 _COMMA: Final = ",\n  "
 _TYPES: Final = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}
 
@@ -87,6 +88,12 @@ def batch_limit(model: onnx.ModelProto, card: NetworkCard) -> int:
     fixed = any(_sizes(one)[:1] == [1] for one in tensors)
     said = any(shape[0] == 1 for shape in (*(one.shape for one in card.pictures), card.mel.shape, card.output.shape))
     return 1 if fixed or said else card.batch
+
+
+def processor_batch(card: NetworkCard, batch: int) -> int:
+    """How many frames at once on a processor, where more make nothing faster and a call must end in time."""
+    height, width = card.size
+    return max(1, min(batch, _PROCESSOR_PIXELS // (height * width)))
 
 
 def configuration(card: NetworkCard, *, batch: int, on_gpu: bool) -> str:

@@ -28,13 +28,12 @@ def test_a_checkpoint_becomes_an_engine_without_a_restart(
     said = stack.viseme("engines", "import", "wav2lip", str(checkpoint), "--models", str(models)).stdout
     assert "non-commercial" in said
     assert "does not list" not in said
-    own, warp = tmp_path / "own.mp4", tmp_path / "warp.mp4"
+    own = tmp_path / "own.mp4"
     report = stack.dub(clip, short_speech, own, "--engine", "mine")
     assert (report["engine"], report["frames"]) == ("mine", 50)
-    assert stack.dub(clip, short_speech, warp, "--engine", "warp")["engine"] == "warp"
-    # The network paints noise where the mouth is; the rest is what every engine leaves.
-    apart = [np.abs(a - b) for a, b in zip(frames(own), frames(warp), strict=True)]
-    assert np.mean([one[one.shape[0] // 2 :].max() for one in apart]) > 40
-    assert max(one[: one.shape[0] // 6].mean() for one in apart) < 1.0
+    # The network paints noise where the mouth is; the rest is the clip's own.
+    apart = [np.abs(a - b) for a, b in zip(frames(own), frames(clip), strict=False)]
+    assert np.mean([one[one.shape[0] // 3 : one.shape[0] * 2 // 3].max() for one in apart]) > 60
+    assert max(one[: one.shape[0] // 4].mean() for one in apart) < 4.0
     wrong = stack.viseme("dub", str(clip), str(short_speech), "-o", str(own), "--engine", "none", "--json", check=False)
     assert "mine" in json.loads(wrong.stdout.splitlines()[-1])["message"]

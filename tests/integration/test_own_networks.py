@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference_node.app import MODEL_REPOSITORY
 from inference_node.engine.port import FaceFrames
-from inference_node.engine.registry import Registry
+from inference_node.engine.registry import MODEL_REPOSITORY, Registry
 from inference_node.engine.triton import TritonTensors
 from inference_node.own.engine import FACE, MEL, PAINTED, VALUES
 from inference_node.own.folder import being_made, look, make_folder, publish, remove

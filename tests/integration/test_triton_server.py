@@ -14,9 +14,9 @@ import numpy as np
 import psutil
 import pytest
 
-from inference_node.app import MODEL_REPOSITORY
 from inference_node.engine import regions
 from inference_node.engine.local import LocalTensors
+from inference_node.engine.registry import MODEL_REPOSITORY
 from inference_node.engine.triton import TritonTensors
 from inference_node.triton.environment import TritonEnvironment, TritonEnvironmentError, find
 from inference_node.triton.server import ServerOptions, TritonServer, triton_server

@@ -264,6 +264,7 @@ async def test_any_network_runs_by_its_card(tmp_path: Path) -> None:
     stored = import_own(tmp_path, own_network(tmp_path / "net.onnx"))
     assert (stored.card.batch, stored.card.source != "", stored.card.network != "") == (4, True, True)
     assert "max_batch_size: 4" in (stored.folder / "config.pbtxt").read_text()
+    assert "max_batch_size: 4" in (stored.folder / "configs" / "gpu.pbtxt").read_text()
     assert "KIND_GPU" in (stored.folder / "configs" / "gpu.pbtxt").read_text()
     rng = np.random.default_rng(8)
     face, other = rng.integers(0, 256, (2, 2, 32, 24, 3), np.uint8)
