@@ -1,5 +1,6 @@
 """One stack of real programs for the whole suite, and the committed media."""
 
+import shutil
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +20,18 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack(models: Path) -> Iterator[Stack]:
-    with Stack(
-        edge_flags=("--library", f"demo={ROOT / 'deploy' / 'demo'}"), node_flags=("--models", str(models))
-    ) as running:
+def teachers(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library of which the README speaks."""
+    folder = tmp_path_factory.mktemp("teachers")
+    for name in ("anna.mp4", "berta.mp4"):
+        shutil.copy(clip, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stack(models: Path, teachers: Path) -> Iterator[Stack]:
+    libraries = ("--library", f"demo={ROOT / 'deploy' / 'demo'}", "--library", f"teachers={teachers}")
+    with Stack(edge_flags=libraries, node_flags=("--models", str(models))) as running:
         yield running
 
 

@@ -30,10 +30,10 @@ def _blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, clip: Path, speech: Path) -> Path:
+def desk(tmp_path: Path, clip: Path, short_speech: Path) -> Path:
     """A folder that holds the files of which the README speaks."""
     shutil.copy(clip, tmp_path / "clip.mp4")
-    shutil.copy(speech, tmp_path / "speech.wav")
+    shutil.copy(short_speech, tmp_path / "speech.wav")
     if torch is not None:
         save(random_network(divisor=16), tmp_path / "wav2lip_gan.pth")
         copying_network(tmp_path / "mouth.onnx")
