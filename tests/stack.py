@@ -39,8 +39,8 @@ class Stack:
     """Node, Triton and edge; use it as a context manager.
 
     ``folder`` keeps data and logs; a temporary one is made, and removed, where none is given. ``prefixes`` stand before
-    the parts' commands (the command line runs where the edge does), and ``addresses`` are those that they listen on for
-    each other, where they are not on one loopback: see ``tests.wan``.
+    the parts' commands (the command line runs as ``client``, or else where the edge does), and ``addresses`` are those
+    that they listen on for each other, where they are not on one loopback: see ``tests.wan``.
     """
 
     folder: Path | None = None
@@ -161,7 +161,8 @@ class Stack:
 
     def command(self, *arguments: str) -> list[str]:
         """The command line against this stack's edge, for starting it yourself."""
-        return [*self.prefixes.get("edge", ()), sys.executable, "-m", "shared.cli", *arguments, "--edge", self.edge]
+        prefix = self.prefixes.get("client", self.prefixes.get("edge", ()))
+        return [*prefix, sys.executable, "-m", "shared.cli", *arguments, "--edge", self.edge]
 
     def dub(self, video: Path, speech: Path, output: Path, *arguments: str) -> dict[str, Any]:
         """Dub through this stack; returns the report."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.stack import Stack
-from tests.wan.network import Link
+from tests.wan.network import Link, Network
 
 pytestmark = pytest.mark.wan
 
@@ -134,6 +134,25 @@ def test_a_cut_in_the_middle_of_a_job(wan: Callable[..., Link], near: Dubbed, tm
     assert sum(map(len, again)) <= WINDOW * len(again)
     assert 0 not in {segment for segments in again for segment in segments}
     assert extra_bytes <= sum(map(len, again)) * ORDER_BYTES + len(again) * SPEC_BYTES
+
+
+def test_a_job_over_two_legs_that_lose_one_packet_in_twenty(wan_network: Network, near: Dubbed, tmp_path: Path) -> None:
+    client, edge, node = (wan_network.host(name) for name in ("client", "edge", "node"))
+    legs = [
+        wan_network.connect(near_end, far_end, delay_ms=50, rate_mbit=10, loss=0.05, seed=seed)
+        for seed, (near_end, far_end) in enumerate(((client, edge), (edge, node)))
+    ]
+    with Stack(
+        prefixes={"client": client.prefix, "edge": edge.prefix, "node": node.prefix},
+        addresses={"edge": edge.address, "node": node.address},
+    ) as stack:
+        dubbed = _dub(stack, tmp_path)
+    for leg in legs:
+        dubbed.tell(f"50 ms, 10 Mbit/s, 5 % loss, {leg.client.name} to {leg.server.name}", leg)
+        counters = leg.counters()
+        assert counters.up.lost_packets > 0
+        assert counters.down.lost_packets > 0
+    assert dubbed.digest == near.digest
 
 
 def _use(link: Link, congestion: str) -> None:
