@@ -40,6 +40,7 @@ class Growth:
         asset_id: Which.
         size_bytes: Its size in the end.
         on_want: Told the asset's id when something more is wanted.
+        is_coming: Whether a client uploads the asset of an id at the moment.
         clock: Seconds, never going back.
     """
 
@@ -49,6 +50,7 @@ class Growth:
         size_bytes: int,
         *,
         on_want: Callable[[str], None] = lambda _: None,
+        is_coming: Callable[[str], bool] = lambda _: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.asset_id = asset_id
@@ -57,6 +59,7 @@ class Growth:
         """Whether the asset is complete and was found to be sound."""
         self._clock = clock
         self._on_want = on_want
+        self._is_coming = is_coming
         self._count = chunk_count(size_bytes)
         self._held: set[int] = set()
         self._heard: dict[int, float] = {}
@@ -64,6 +67,11 @@ class Growth:
         self._wants: dict[Want, float] = {}
         self._error: VisemeError | None = None
         self._change = asyncio.Event()
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether a client uploads it at the moment."""
+        return self._is_coming(self.asset_id)
 
     @property
     def held_bytes(self) -> int:
@@ -164,13 +172,15 @@ class Growths:
     def __init__(self) -> None:
         self.on_want: Callable[[str], None] = lambda _: None
         """Told the id of an asset of which something more is wanted; to be set before any is opened."""
+        self.is_coming: Callable[[str], bool] = lambda _: True
+        """Whether a client uploads the asset of an id at the moment; to be set before any is opened."""
         self._known: WeakValueDictionary[str, Growth] = WeakValueDictionary()
 
     def open(self, asset: Asset) -> Growth:
         """That of an asset; nothing is known of its chunks where nobody else has it open."""
         growth = self._known.get(asset.asset_id)
         if growth is None:
-            growth = Growth(asset.asset_id, asset.size_bytes, on_want=self.on_want)
+            growth = Growth(asset.asset_id, asset.size_bytes, on_want=self.on_want, is_coming=self.is_coming)
             self._known[asset.asset_id] = growth
         return growth
 
@@ -211,6 +221,11 @@ class Source:
     def silent_s(self) -> float:
         """Seconds for which this reader has waited and nothing has come of what it waits for."""
         return 0.0 if self.growth is None or self.want is None else self.growth.silent_s(self.want)
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether a client uploads it at the moment."""
+        return self.growth is not None and self.growth.is_coming
 
     @property
     def waits(self) -> Sequence[tuple[float, float]]:

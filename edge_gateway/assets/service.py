@@ -107,6 +107,7 @@ class AssetService:
         self._writers: dict[str, Upload] = {}
         self._room = Room(limits.total_bytes)
         store.growths.on_want = self._want
+        store.growths.is_coming = self._writers.__contains__
 
     async def upload(
         self, manifest: Manifest, messages: AsyncIterator[UploadMessage]

@@ -175,7 +175,7 @@ class Pipeline:
             composited = legs.compositing.done_frames == plan.frames or legs.composited.silent_s >= limit
             return prepared and composited
 
-        await watch(lambda: [("video", view.source), ("video", legs.composited)], limit, is_idle)
+        await watch(lambda: [("video", view.source), ("video", legs.composited)], limit, is_idle=is_idle)
 
     async def _watch_face(self, work: Work, view: FaceView, media: MediaInfo, opened: float) -> None:
         face, total = view.face, media.frames

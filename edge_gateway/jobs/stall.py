@@ -47,27 +47,33 @@ def here_of(source: Source) -> str:
 
 
 async def watch(
-    sources: Callable[[], Sequence[tuple[str, Source]]], stall_s: float, is_idle: Callable[[], bool] = lambda: True
+    sources: Callable[[], Sequence[tuple[str, Source]]],
+    stall_s: float,
+    *,
+    absent_s: float | None = None,
+    is_idle: Callable[[], bool] = lambda: True,
 ) -> NoReturn:
     """Watch until a job can do nothing but wait.
 
     Args:
         sources: What it reads, each with the name of the file.
         stall_s: Seconds of silence after which an upload counts as stalled.
+        absent_s: The same where no client uploads at all.
         is_idle: Whether there is nothing else to do.
 
     Raises:
         StalledError: it is so.
     """
+    absent_s = stall_s if absent_s is None else min(absent_s, stall_s)
     while True:
         waits = [
             (name, source, source.want)
             for name, source in sources()
-            if source.want is not None and source.silent_s >= stall_s
+            if source.want is not None and source.silent_s >= (stall_s if source.is_coming else absent_s)
         ]
         if waits and is_idle():
             raise StalledError(waits)
-        await asyncio.sleep(min(_LOOK_S, stall_s / 4))
+        await asyncio.sleep(min(_LOOK_S, absent_s / 4))
 
 
 async def _until(source: Source, want: Want) -> None:

@@ -26,6 +26,8 @@ from shared.media.probe import MediaInfo
 from shared.media.profile import PROFILES, LinkProfile
 
 _PROFILE: Final = "profile.json"
+_ABSENT_S: Final = 1.0
+"""Seconds that a job keeps its place where it has done nothing yet and no client uploads what it waits for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,7 @@ class Starter:
         sources = [("speech", work.speech), ("video", work.video)]
         try:
             async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(watch(lambda: sources, self._settings.stall_s))
+                watching = tasks.create_task(watch(lambda: sources, self._settings.stall_s, absent_s=_ABSENT_S))
                 looking = tasks.create_task(self._media(work))
                 coming = tasks.create_task(work.speech.ready())
                 engine = await self._engine(work)

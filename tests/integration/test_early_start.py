@@ -1,5 +1,6 @@
 """Jobs that begin while their video is still being uploaded, on a real edge with a node that gives the crop back."""
 
+import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -128,6 +129,32 @@ async def test_a_job_that_waits_for_its_speech_says_so_and_can_be_cancelled(clie
         await until(client, again, "upload_stalled")
         await upload.send_rest()
         await done(client, again)
+
+
+async def test_nobody_waits_long_for_a_client_that_is_not_there(tmp_path: Path) -> None:
+    more = {"upload_stall_s": 3600.0, "jobs_at_once": 1}
+    async with running_node(EchoNode()) as address, running_edge(tmp_path / "edge", address, **more) as client:
+        video = await client.upload((MEDIA / "clip.mp4").read_bytes(), "clip.mp4")
+        async with trickling(client, (MEDIA / "speech-papa.wav").read_bytes()) as upload:
+            pass
+        job_id = await submit(client, video.asset_id, upload.asset_id)
+        await until(client, job_id, "upload_stalled")
+        await speech_of(client)
+        await done(client, job_id)
+
+
+async def test_a_job_that_needs_only_the_beginning_ends_before_the_upload(client: Client, tmp_path: Path) -> None:
+    data = large_clip(tmp_path / "clip.mov", faststart=True)
+    with wave.open(str(MEDIA / "speech-papa.wav")) as whole, wave.open(str(tmp_path / "short.wav"), "wb") as short:
+        short.setparams(whole.getparams())
+        short.writeframes(whole.readframes(whole.getframerate()))
+    speech = (await client.upload((tmp_path / "short.wav").read_bytes(), "short.wav")).asset_id
+    async with trickling(client, data) as upload:
+        await upload.send(*upload.missing[:-2])
+        job = await done(client, await submit(client, upload.asset_id, speech))
+        assert job.report.frames == 25
+        assert upload.missing
+        assert (await client.assets.GetAsset(asset_pb2.GetAssetRequest(asset_id=upload.asset_id))).asset.state == 1
 
 
 async def test_what_is_no_media_fails_the_job_as_soon_as_its_head_is_there(client: Client) -> None:
