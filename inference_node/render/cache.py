@@ -38,35 +38,55 @@ class BlobCache:
         self.used_bytes = 0
         self._sizes: OrderedDict[bytes, int] = OrderedDict()
         self._pins: Counter[bytes] = Counter()
+        self._soon_over = 0
+        self._unpinned = asyncio.Event()
         self._scan()
 
     def __contains__(self, digest: bytes) -> bool:
         return digest in self._sizes
 
     @contextmanager
-    def pinned(self, digests: Iterable[bytes]) -> Iterator[None]:
-        """Keep these from being evicted inside the block; whether they are there is another question."""
+    def pinned(self, digests: Iterable[bytes], *, soon_over: bool = False) -> Iterator[None]:
+        """Keep these from being evicted inside the block; whether they are there is another question.
+
+        Args:
+            digests: What to keep.
+            soon_over: The block ends without waiting for anything that is yet to be put in.
+        """
         held = tuple(digests)
         self._pins.update(held)
+        self._soon_over += soon_over
         try:
             yield
         finally:
+            self._soon_over -= soon_over
+            self._unpinned.set()
+            self._unpinned = asyncio.Event()
             self._pins.subtract(held)
             for digest in held:
                 if self._pins[digest] <= 0:
                     del self._pins[digest]
 
     async def put(self, digest: bytes, data: bytes) -> None:
-        """Keep bytes whose digest has been verified.
+        """Keep bytes whose digest has been verified; waits for room while that is pinned by what is soon over.
 
         Raises:
             ResourceExhaustedError: the cache is full of what is being rendered.
             DiskFullError: the disk is full.
         """
-        if digest in self._sizes:
+        while digest not in self._sizes:
+            unpinned = self._unpinned
+            try:
+                evicted = self._make_room(len(data))
+            except ResourceExhaustedError:
+                if not self._soon_over:
+                    raise
+                await unpinned.wait()
+            else:
+                break
+        else:
             self._sizes.move_to_end(digest)
             return
-        evicted = self._make_room(len(data))
         self._sizes[digest] = len(data)
         self.used_bytes += len(data)
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 
@@ -98,6 +99,7 @@ class Session:
         self._parked: dict[int, Order] = {}
         self._asked: set[int] = set()
         self._in_flight: dict[int, Ticket] = {}
+        self._pins: dict[int, ExitStack] = {}
         self._unsent_bytes = 0
         self._inputs_over = False
         self._outbox: Outbox[Reply | _Done] = Outbox(limit=_REPLIES)
@@ -139,6 +141,7 @@ class Session:
 
     def finished(self, ticket: Ticket, result: SegmentResult, *, queue_s: float) -> None:
         """A segment is rendered."""
+        self._unpin(ticket.task.order.segment_index)
         self._unsent_bytes += result.size_bytes
         self._outbox.put(_Done(ticket=ticket, result=result, queue_s=queue_s))
 
@@ -146,6 +149,7 @@ class Session:
         """Something that a segment needs was evicted: its order is parked again, and the crops asked for again."""
         order = ticket.task.order
         del self._in_flight[order.segment_index]
+        self._unpin(order.segment_index)
         self._parked = {order.segment_index: order, **self._parked}
         if self.spec.speech_digest in self._cache:
             self._advance()
@@ -222,10 +226,11 @@ class Session:
 
     def _fill(self) -> None:
         candidates = iter(list(islice(self._parked.values(), _LOOKED_AT)))
-        looked = 0
+        is_first = True
         while self._has_room and (order := next(candidates, None)) is not None:
-            task = self._task(order, ask=looked < self._limits.stream_segments)
-            looked += 1
+            # Were more asked for that was evicted, it would drive out what the first waits for.
+            task = self._task(order, ask=is_first)
+            is_first = is_first and task is not None
             if task is not None and not self._submit(task):
                 return
         if not self._inputs_over or self._in_flight:
@@ -253,6 +258,9 @@ class Session:
                 )
             return False
         index = task.order.segment_index
+        # From now on: what has come together must not be evicted by what comes for those behind.
+        self._pins[index] = ExitStack()
+        self._pins[index].enter_context(self._cache.pinned(task.digests, soon_over=True))
         del self._parked[index]
         self._in_flight[index] = ticket
         self._outbox.put(Progress(segment_index=index, done_frames=0, queue_ahead=self._queue.ahead(ticket)))
@@ -278,7 +286,16 @@ class Session:
             crops=crops,
             references=tuple(references[index] for index in sorted(references)),
         )
-        return task if not crops or self._is_here(task, crops | references, ask=ask) else None
+        if not crops:
+            return task
+        self._check_room(crops | references)
+        return task if self._is_here(task, crops | references, ask=ask) else None
+
+    def _check_room(self, offers: dict[int, Offer]) -> None:
+        needed = self.spec.speech_bytes + sum(offer.size_bytes for offer in offers.values())
+        if needed > self._cache.limit_bytes:
+            message = f"One segment needs {needed} bytes in the node's cache, which may have {self._cache.limit_bytes}."
+            raise LimitExceededError(message, field="order", limit="cache_bytes")
 
     def _is_here(self, task: SegmentTask, offers: dict[int, Offer], *, ask: bool) -> bool:
         missing = [index for index, offer in offers.items() if offer.digest not in self._cache]
@@ -287,6 +304,10 @@ class Session:
                 self._asked.add(index)
                 self._outbox.put(Need(crop_index=index, needed=True))
         return not missing and task.spec.speech_digest in self._cache
+
+    def _unpin(self, index: int) -> None:
+        if (pins := self._pins.pop(index, None)) is not None:
+            pins.close()
 
     def _sent(self, done: _Done) -> None:
         self._metrics.sent(done.result.size_bytes)
@@ -301,6 +322,8 @@ class Session:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for index in tuple(self._pins):
+            self._unpin(index)
         if dropped or self._parked or self._in_flight:
             _LOG.info("stream ended early", job=self.spec.job_id, queued=dropped, parked=len(self._parked))
 

@@ -82,7 +82,7 @@ class Workers:
         self._metrics.waited(queue_s)
         session = ticket.owner
         session.started(ticket)
-        with self._cache.pinned(ticket.task.digests):
+        with self._cache.pinned(ticket.task.digests, soon_over=True):
             try:
                 result = await self._render(ticket)
             except BlobLostError as lost:

@@ -1,3 +1,4 @@
+import asyncio
 import hashlib
 import os
 from pathlib import Path
@@ -86,3 +87,19 @@ async def test_a_restart_takes_up_what_is_there_in_its_order(tmp_path: Path) -> 
     assert again.used_bytes == 20
     assert not (tmp_path / "aa" / "torn.part").exists()
     assert await again.get(names[2]) == bytes([2]) * 10
+
+
+async def test_who_brings_something_waits_for_what_is_soon_over_and_for_nothing_else(tmp_path: Path) -> None:
+    cache = BlobCache(tmp_path, limit_bytes=20)
+    first, second = bytes(12), b"x" * 12
+    await cache.put(digest(first), first)
+    with cache.pinned([digest(first)]), pytest.raises(ResourceExhaustedError):
+        await cache.put(digest(second), second)
+    with cache.pinned([digest(first)], soon_over=True):
+        putting = asyncio.create_task(cache.put(digest(second), second))
+        await asyncio.sleep(0)
+        assert digest(second) not in cache
+        assert digest(first) in cache
+    await putting
+    assert await cache.get(digest(second)) == second
+    assert digest(first) not in cache
