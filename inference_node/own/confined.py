@@ -2,9 +2,10 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from shared.errors import DeadlineError, InternalError, InvalidInputError, VisemeError, by_reason
@@ -15,6 +16,8 @@ _BOOT: Final = (
 )
 _ENVIRONMENT: Final = {"LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _LONGEST_ANSWER: Final = 1 << 20
+_MOST_MEMORY: Final = 16 << 30
+_LEAST_MEMORY: Final = 4 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +26,8 @@ class ImportLimits:
 
     file_bytes: int = 2 << 30
     """Of the file that is imported, unpacked."""
-    memory_bytes: int = 16 << 30
-    """Virtual memory of the child; torch alone maps several GiB."""
+    memory_bytes: int = field(default_factory=lambda: min(_MOST_MEMORY, max(_LEAST_MEMORY, _machine_memory())))
+    """Virtual memory of the child; importing Wav2Lip takes 2.3 GiB, and a torch for GPUs maps more by itself."""
     seconds: float = 600.0
 
 
@@ -60,6 +63,10 @@ def run_confined(module: str, function: str, arguments: dict[str, Any], limits: 
         return told
     error = answer["error"]
     raise by_reason(str(error["reason"]))(str(error["message"]), field=str(error["field"]), limit=str(error["limit"]))
+
+
+def _machine_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> None:

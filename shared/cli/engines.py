@@ -64,7 +64,7 @@ def show(name: NameArgument, models: ModelsOption = None, as_json: JsonOption = 
     """Show all that is known of an engine of this machine's node."""
 
     async def work() -> None:
-        for one in await _ask(models, "show", name):
+        for one in await _ask(models, "show", "--", name):
             print(json.dumps(one, indent=None if as_json else 2))
 
     run_command(lambda _display: work(), as_json=as_json)
@@ -75,7 +75,7 @@ def remove(name: NameArgument, models: ModelsOption = None, as_json: JsonOption 
     """Remove a network of your own; a running node lets it go within seconds."""
 
     async def work() -> None:
-        await _ask(models, "remove", name)
+        await _ask(models, "remove", "--", name)
         print(json.dumps({"removed": name}) if as_json else f"removed {name}")
 
     run_command(lambda _display: work(), as_json=as_json)
@@ -93,7 +93,7 @@ def wav2lip(
     as_json: JsonOption = False,
 ) -> None:
     """Import a Wav2Lip checkpoint. The published weights are for non-commercial use only."""
-    words = [*(("--name", name) if name else ()), *(("--licence", licence) if licence else ())]
+    words = [*([f"--name={name}"] if name else ()), *([f"--licence={licence}"] if licence else ())]
     _import(models, edge, ["import-wav2lip", str(checkpoint.absolute()), *words], as_json=as_json)
 
 
@@ -107,7 +107,7 @@ def onnx(
     as_json: JsonOption = False,
 ) -> None:
     """Import any network whose tensors a card declares."""
-    words = ["--card", str(card.absolute()), *(("--name", name) if name else ())]
+    words = ["--card", str(card.absolute()), *([f"--name={name}"] if name else ())]
     _import(models, edge, ["import-onnx", str(file.absolute()), *words], as_json=as_json)
 
 
