@@ -115,6 +115,20 @@ async def test_an_imported_checkpoint_answers_as_torch_does(
 
 
 @pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize(("blocks", "smallest", "size"), [(8, 4, 256), (7, 9, 288)])
+async def test_larger_checkpoints_answer_as_torch_does(tmp_path: Path, blocks: int, smallest: int, size: int) -> None:
+    larger = random_network(divisor=16, blocks=blocks, smallest=smallest)
+    stored = import_wav2lip(save(larger, tmp_path / "larger.pth"), tmp_path, name=None)
+    assert (stored.card.size, stored.card.crop_side) == ((size, size), 448)
+    rng = np.random.default_rng(7)
+    face = rng.integers(0, 256, (1, size, size, 3), np.uint8)
+    mel = rng.uniform(-4, 4, (1, 16, 80)).astype(np.float32)
+    tensors = LocalTensors(tmp_path, observe=lambda *_: None)
+    answer = await tensors.infer("own-larger", {FACE: face, MEL: mel}, [VALUES])
+    np.testing.assert_allclose(answer[VALUES], torch_says(larger, face, mel), atol=1e-4)
+
+
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("wrapped", [True, False])
 @pytest.mark.parametrize("legacy", [True, False])
