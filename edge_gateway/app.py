@@ -181,7 +181,7 @@ async def _core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, m
         leases=leases,
     )
     libraries = Libraries(
-        open_places(settings.library, entries=settings.library_folder_entries),
+        open_places(settings.library, entries=settings.library_folder_entries, answer_s=settings.library_answer_s),
         LibraryCatalog(database),
         assets,
         catalog,

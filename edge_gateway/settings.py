@@ -81,6 +81,9 @@ class EdgeSettings(ServiceSettings):
     library_settle_s: float = Field(
         default=2.0, ge=0, le=60, description="time for which a file in a folder must have been left alone"
     )
+    library_answer_s: float = Field(
+        default=30.0, gt=0, le=600, description="time within which a folder or a store must answer"
+    )
     library_patience_s: float = Field(default=20.0, ge=0, description="time for which that is waited for")
     disk_patience_s: float = Field(default=600.0, ge=0, description="time that a job waits for room on the disk")
 

@@ -24,8 +24,8 @@ _LOG = get_logger(__name__)
 _PAGE: Final = 1000
 """Entries of one answer; S3 gives no more."""
 # An http endpoint is only used where the operator writes one.
-_CLIENT: "Final[ClientConfig]" = {"connect_timeout": "5s", "timeout": "60s", "allow_http": True}
-_RETRY: "Final[RetryConfig]" = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
+_CLIENT: "Final[ClientConfig]" = {"connect_timeout": "5s", "allow_http": True}
+_RETRIES: Final = 3
 _CODE = re.compile(r"<Code>([A-Za-z0-9]{1,64})</Code>")
 
 
@@ -49,9 +49,10 @@ class Bucket:
     Args:
         address: Where it is.
         entries: How many objects that no library shows are passed over for one page.
+        answer_s: Seconds within which the store must answer one request; as long is tried again.
     """
 
-    def __init__(self, address: BucketAddress, *, entries: int) -> None:
+    def __init__(self, address: BucketAddress, *, entries: int, answer_s: float = 30.0) -> None:
         self._entries = entries
         config: S3Config = {"bucket": address.bucket}
         if address.endpoint:
@@ -65,7 +66,11 @@ class Bucket:
             config["session_token"] = address.session_token
         if address.anonymous:
             config["skip_signature"] = True
-        self._store = S3Store(prefix=address.prefix or None, config=config, client_options=_CLIENT, retry_config=_RETRY)
+        answer = timedelta(seconds=answer_s)
+        retry: RetryConfig = {"max_retries": _RETRIES, "retry_timeout": answer}
+        client: ClientConfig = {**_CLIENT, "timeout": answer}
+        prefix = address.prefix or None
+        self._store = S3Store(prefix=prefix, config=config, client_options=client, retry_config=retry)
 
     async def look(self, path: str) -> Entry:
         """What is known of an object."""

@@ -9,15 +9,23 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from io import FileIO
 from itertools import islice
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from edge_gateway.library.name import is_visible
 from edge_gateway.library.place import ChangedError, Entry
 from shared.errors import LimitExceededError, NotFoundError, UnavailableError
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_THREADS = 4
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO})
 _STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -29,30 +37,44 @@ class Folder:
     Args:
         root: The directory; it may itself be a link.
         entries: How many entries of one directory are looked through.
+        answer_s: Seconds within which the disk below it must answer.
     """
 
-    def __init__(self, root: Path, *, entries: int) -> None:
+    def __init__(self, root: Path, *, entries: int, answer_s: float = 30.0) -> None:
         self._root = root
         self._entries = entries
+        self._answer_s = answer_s
+        # Of its own: a network disk that hangs must not take the threads of the edge's own disk.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="library")
 
     async def look(self, path: str) -> Entry:
         """What is known of a file."""
-        return await asyncio.to_thread(self._look, path)
+        return await self._run(self._look, path)
 
     @asynccontextmanager
     async def open(self, entry: Entry) -> AsyncIterator["_Opened"]:
         """Open a file for reading."""
-        handle = await asyncio.to_thread(self._open, entry.path)
-        try:
-            if _entry(entry.path, os.fstat(handle)).stamp != entry.stamp:
+        with await self._run(self._open, entry.path) as file:
+            if _entry(entry.path, os.fstat(file.fileno())).stamp != entry.stamp:
                 raise ChangedError
-            yield _Opened(handle)
-        finally:
-            os.close(handle)
+            yield _Opened(file, self._run)
 
     async def page(self, folder: str, after: str, count: int) -> list[Entry]:
         """Files in the order of their paths."""
-        return await asyncio.to_thread(self._page, folder, after, count)
+        return await self._run(self._page, folder, after, count)
+
+    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do work in a thread.
+
+        Raises:
+            UnavailableError: it takes too long.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._answer_s):
+                return await loop.run_in_executor(self._threads, partial(work, *args, **kwargs))
+        except TimeoutError:
+            raise UnavailableError("the library's folder does not answer", limit="library_answer_s") from None
 
     def _look(self, path: str) -> Entry:
         with self._below(path) as (at, name):
@@ -64,17 +86,18 @@ class Folder:
             raise _absent()
         return _entry(path, found)
 
-    def _open(self, path: str) -> int:
+    def _open(self, path: str) -> FileIO:
         self._look(path)  # opening a device may do things
         with self._below(path) as (at, name):
             try:
                 handle = os.open(name, _FILE, dir_fd=at)
             except OSError as error:
                 raise _absent_or(error) from error
+        file = FileIO(handle)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
+            file.close()
             raise _absent()
-        return handle
+        return file
 
     @contextmanager
     def _below(self, path: str) -> Iterator[tuple[int, str]]:
@@ -144,18 +167,20 @@ class Folder:
 class _Opened:
     """An open file."""
 
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
+    def __init__(self, file: FileIO, run: Callable[..., Awaitable[bytes]]) -> None:
+        self._file = file
+        self._run = run
 
     async def read(self, offset: int, length: int) -> bytes:
         """So many bytes."""
-        return await asyncio.to_thread(self._read, offset, length)
+        return await self._run(self._read, offset, length)
 
     def _read(self, offset: int, length: int) -> bytes:
         try:
-            data = os.pread(self._handle, length, offset)
+            handle = self._file.fileno()
+            data = os.pread(handle, length, offset)
             while len(data) < length:
-                more = os.pread(self._handle, length - len(data), offset + len(data))
+                more = os.pread(handle, length - len(data), offset + len(data))
                 if not more:
                     raise ChangedError
                 data += more

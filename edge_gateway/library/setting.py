@@ -93,14 +93,14 @@ LibrarySettings = Annotated[tuple[LibrarySetting, ...], BeforeValidator(_read), 
 """The libraries of an edge."""
 
 
-def open_places(libraries: Iterable[LibrarySetting], *, entries: int) -> dict[str, Place]:
+def open_places(libraries: Iterable[LibrarySetting], *, entries: int, answer_s: float) -> dict[str, Place]:
     """The places that an operator named, by their libraries' names."""
-    return {library.name: _open(library, entries) for library in libraries}
+    return {library.name: _open(library, entries, answer_s) for library in libraries}
 
 
-def _open(library: LibrarySetting, entries: int) -> Place:
+def _open(library: LibrarySetting, entries: int, answer_s: float) -> Place:
     if not library.is_bucket:
-        return Folder(Path(library.url), entries=entries)
+        return Folder(Path(library.url), entries=entries, answer_s=answer_s)
     url = urlsplit(library.url)
     address = BucketAddress(
         bucket=url.netloc,
@@ -112,4 +112,4 @@ def _open(library: LibrarySetting, entries: int) -> Place:
         session_token=library.session_token.get_secret_value(),
         anonymous=library.anonymous,
     )
-    return Bucket(address, entries=entries)
+    return Bucket(address, entries=entries, answer_s=answer_s)

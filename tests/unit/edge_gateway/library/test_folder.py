@@ -1,6 +1,7 @@
 """A folder shows nothing that lies outside of it, and nothing but files."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,17 @@ async def test_a_folder_that_is_not_mounted_is_unavailable(tmp_path: Path) -> No
         await place.look("a.mp4")
     with pytest.raises(UnavailableError, match="cannot be read"):
         await place.page("", "", 10)
+
+
+async def test_a_disk_that_hangs_is_told_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+    monkeypatch.setattr(os, "stat", lambda *_, **__: go.wait())  # nothing else hangs on demand
+    try:
+        with pytest.raises(UnavailableError) as refused:
+            await Folder(root, entries=1, answer_s=0.05).look("a.mp4")
+    finally:
+        go.set()
+    assert refused.value.limit == "library_answer_s"
 
 
 async def test_a_folder_of_too_many_entries_is_refused(root: Path) -> None:
