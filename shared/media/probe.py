@@ -152,8 +152,10 @@ def glance(media: Media, limits: MediaLimits, field: str) -> MediaInfo:
             return _glanced_sound(container, kind, sound, field)
         check_frame_size(stream.width, stream.height, limits, field)
         end_us = declared_us(container, stream)
-        frames = stream.frames or round(end_us * mean_rate(stream) / _SECOND)
-        _check_pixels(int(stream.frames * _COMPLETE), stream.width * stream.height, limits, field)
+        # Only an MP4 lists its frames one by one; what others say of their number is hearsay.
+        listed = stream.frames if kind is Container.MP4 else 0
+        frames = listed or round(end_us * mean_rate(stream) / _SECOND)
+        _check_pixels(int(listed * _COMPLETE), stream.width * stream.height, limits, field)
         # One that turns out shorter than this is refused as truncated.
         _check_length(int(end_us * _COMPLETE), 0, limits, field)
         declared = _Measured(frames=frames, end_us=end_us, sound=sound)

@@ -111,8 +111,9 @@ async def test_a_stalled_upload_lets_other_jobs_go_first_and_is_waited_for(clien
     events = await client.events(early)
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     assert states(events)[-5:] == [QUEUED, PREPARING, RENDERING, FINISHING, SUCCEEDED]
-    assert reasons(events)[-2:] == ["upload_stalled", "upload_resumed"]
-    (stalled,) = {event.notice.message for event in events if event.notice.reason == "upload_stalled"}
+    # On a slow machine it may stall once more between two chunks of the rest.
+    assert reasons(events)[:2] == ["upload_stalled", "upload_resumed"]
+    stalled = next(event.notice.message for event in events if event.notice.reason == "upload_stalled")
     assert stalled == f"Waiting for the rest of the video: 6.3 of {len(data) / 1e6:.1f} MB are here."
     waited = {stage.stage: stage.busy.ToMilliseconds() for stage in job.report.stages}
     assert waited[job_pb2.STAGE_WAIT] >= 1000 * STALL_S

@@ -60,6 +60,13 @@ def test_stages_that_overlap_with_themselves_count_once() -> None:
     assert usage.stages[Stage.INFER] == 2.0
 
 
+def test_making_a_face_does_not_count_while_it_waits_for_bytes() -> None:
+    usage = Usage()
+    usage.prepared(10.0, 20.0, [(1.0, 2.0), (9.0, 11.0), (13.0, 14.5), (19.0, 25.0)])
+    assert usage.stages[Stage.PREPARE] == 6.5
+    assert usage.stages[Stage.WAIT] == 3.5
+
+
 def test_figures_go_on_after_a_restart() -> None:
     before = Usage(Clock())
     before.add(Stage.INFER, 0.0, 2.0)

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from shared.errors import InvalidMediaError, LimitExceededError
 from shared.media.growing import HAVE, WANT, GrowingMedia, open_media
 from shared.media.limits import MediaLimits
-from shared.media.probe import glance, probe
+from shared.media.probe import MediaKind, glance, probe
 from shared.media.video import FrameReader
 from shared.media.wire import Channel, Message
 from tests.trickle import large_clip
 
 SIZE = 100_000
+MEDIA = Path(__file__).resolve().parents[3] / "media"
 
 
 class Parent:
@@ -172,6 +174,27 @@ def test_a_glance_needs_no_more_than_the_ends(tmp_path: Path) -> None:
     assert info.frames == whole.frames == 100
     assert (info.width, info.height, info.video_codec) == (whole.width, whole.height, whole.video_codec)
     assert info.duration_seconds == pytest.approx(whole.duration_seconds, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("limits", "limit"),
+    [
+        (MediaLimits(frame_pixels=1000), "frame_pixels"),
+        (MediaLimits(duration_seconds=3.0), "duration_seconds"),
+        (MediaLimits(decoded_pixels=320 * 400 * 80), "decoded_pixels"),
+    ],
+)
+def test_a_glance_refuses_what_is_certainly_beyond_a_limit(limits: MediaLimits, limit: str) -> None:
+    with pytest.raises(LimitExceededError) as refused:
+        glance(MEDIA / "clip.mp4", limits, "video")
+    assert (refused.value.limit, refused.value.field) == (limit, "video")
+
+
+def test_a_glance_tells_sound_from_pictures_and_both_from_neither(tmp_path: Path) -> None:
+    assert glance(MEDIA / "speech-papa.wav", MediaLimits(), "video").kind is MediaKind.AUDIO
+    (tmp_path / "nothing").write_bytes(b"nothing" * 1000)
+    with pytest.raises(InvalidMediaError):
+        glance(tmp_path / "nothing", MediaLimits(), "video")
 
 
 class _Coming(queue.Queue[tuple[int, int] | dict[str, object]]):
