@@ -7,7 +7,7 @@ import shutil
 import signal
 import struct
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,14 +175,6 @@ async def test_a_store_that_refuses_its_key_is_told_apart_from_a_file_that_is_no
         assert "unknownkey" not in stack.log("edge")
 
 
-@pytest.fixture
-def rsync() -> str:
-    program = shutil.which("rsync")
-    if program is None:
-        pytest.skip("rsync is not installed")
-    return program
-
-
 @dataclass(slots=True)
 class Copying:
     """An rsync that is under way, slowly."""
@@ -202,9 +194,24 @@ class Copying:
         assert self.process.wait(60) == 0
 
 
-def copy(rsync: str, source: Path, target: Path, *flags: str) -> Copying:
-    command = [rsync, "-t", "--bwlimit=4000", *flags, str(source), str(target)]
-    return Copying(subprocess.Popen(command, start_new_session=True))
+@pytest.fixture
+def rsync() -> Iterator[Callable[..., Copying]]:
+    """Begins to copy; nothing of it is left after the test."""
+    program = shutil.which("rsync")
+    if program is None:
+        pytest.skip("rsync is not installed")
+    begun: list[Copying] = []
+
+    def copy(source: Path, target: Path, *flags: str) -> Copying:
+        command = [program, "-t", "--bwlimit=4000", *flags, str(source), str(target)]
+        begun.append(Copying(subprocess.Popen(command, start_new_session=True)))
+        return begun[-1]
+
+    yield copy
+    for copying in begun:
+        with suppress(ProcessLookupError):
+            os.killpg(copying.process.pid, signal.SIGKILL)
+        copying.process.wait()
 
 
 @pytest.fixture
@@ -215,12 +222,14 @@ def edge(tmp_path: Path) -> Iterator[Stack]:
         yield stack
 
 
-async def test_a_folder_is_used_while_rsync_fills_it(rsync: str, edge: Stack, tmp_path: Path) -> None:
+async def test_a_folder_is_used_while_rsync_fills_it(
+    rsync: Callable[..., Copying], edge: Stack, tmp_path: Path
+) -> None:
     source, target = tmp_path / "anna.mp4", tmp_path / "clips" / "anna.mp4"
     source.write_bytes(padded(4, 1))
     async with grpc.aio.insecure_channel(edge.edge) as channel:
         assets: AssetServiceStub = AssetServiceStub(channel)
-        filling = copy(rsync, source, target)
+        filling = rsync(source, target)
         filling.begun(target.parent)
         assert [path.name.startswith(".anna.mp4.") for path in target.parent.iterdir()] == [True]
         assert await listed(assets, "clips") == {}
@@ -235,7 +244,7 @@ async def test_a_folder_is_used_while_rsync_fills_it(rsync: str, edge: Stack, tm
         stamp = source.stat().st_mtime
         source.write_bytes(padded(4, 2))
         os.utime(source, (stamp, stamp))
-        filling = copy(rsync, source, target, "--inplace", "--ignore-times", "--whole-file")
+        filling = rsync(source, target, "--inplace", "--ignore-times", "--whole-file")
         asked = asyncio.create_task(add(assets, "lib:clips/anna.mp4"))
         await asyncio.to_thread(filling.finish)
         with suppress(grpc.aio.AioRpcError):
