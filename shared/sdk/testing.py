@@ -70,12 +70,14 @@ class Faults:
         upload_after_bytes: Bytes after which an upload breaks.
         download_after_bytes: Bytes after which a download breaks.
         session_after_events: Events after which a session breaks.
+        preview_after_pieces: Pieces after which a preview breaks; every fragment has two.
         download_flip: Downloads whose bytes are damaged on the way.
     """
 
     upload_after_bytes: list[int] = field(default_factory=list)
     download_after_bytes: list[int] = field(default_factory=list)
     session_after_events: list[int] = field(default_factory=list)
+    preview_after_pieces: list[int] = field(default_factory=list)
     download_flip: int = 0
 
 
@@ -160,6 +162,7 @@ class FakeEdge(FakeLibraries, asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.
         self.stored: dict[str, _Stored] = {}
         self.jobs: dict[str, job_pb2.Job] = {}
         self.events: dict[str, list[job_pb2.Event]] = {}
+        self.fragments = [b"first", b"second", b"third"]
         self.received_bytes = 0
         self.received_of: dict[str, int] = {}
         self.first_chunks: list[int] = []
@@ -415,6 +418,22 @@ class FakeEdge(FakeLibraries, asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.
         """Delete a job."""
         del self.jobs[self._job(request.job_id).job_id]
         return job_pb2.DeleteJobResponse()
+
+    async def Preview(self, request: Any, context: Any) -> AsyncIterator[job_pb2.PreviewResponse]:
+        """Send ``fragments``, break where ``faults`` says."""
+        cut = _cut(self.faults.preview_after_pieces)
+        self._job(request.job_id)
+        yield job_pb2.PreviewResponse(init=job_pb2.PreviewInit(mime_type="video/mp4", data=b"init"))
+        pieces = 0
+        for index, data in list(enumerate(self.fragments))[request.from_fragment :]:
+            for offset, half in ((0, data[:1]), (1, data[1:])):
+                if pieces == cut:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "the link was cut")
+                pieces += 1
+                piece = job_pb2.PreviewPiece(fragment=index, size_bytes=len(data), offset_bytes=offset, data=half)
+                yield job_pb2.PreviewResponse(piece=piece)
+        if self.failure is not None:
+            raise errors.JobFailedError(self.failure.message, cause_reason=self.failure.reason)
 
     async def Session(self, request_iterator: Any, context: Any) -> AsyncIterator[job_pb2.SessionResponse]:
         """Replay and follow one job, break where ``faults`` says."""

@@ -211,6 +211,20 @@ async def test_a_cancelled_job_raises(fake: FakeEdge, edge: viseme.Edge, video: 
         await job.wait()
 
 
+async def test_a_preview_comes_whole_and_once_over_cuts(
+    fake: FakeEdge, edge: viseme.Edge, video: Path, speech: Path
+) -> None:
+    fake.faults.preview_after_pieces = [3, 0, 1]
+    job = await edge.dub(video, speech)
+    init, *fragments = [part async for part in job.preview()]
+    assert init == viseme.PreviewInit(mime_type="video/mp4", data=b"init")
+    assert [fragment.data for fragment in fragments] == fake.fragments
+    fake.failure = job_pb2.JobError(reason="no_face", message="no face was found")
+    with pytest.raises(viseme.JobFailedError) as raised:
+        _ = [part async for part in job.preview(from_fragment=2)]
+    assert raised.value.cause_reason == "no_face"
+
+
 async def test_a_cut_download_is_taken_up(fake: FakeEdge, edge: viseme.Edge, video: Path, tmp_path: Path) -> None:
     asset = await edge.upload(video)
     fake.faults.download_after_bytes = [300_000, 0, 1_000_000]
