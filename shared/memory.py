@@ -21,7 +21,7 @@ KEEP_MESSAGES = (
     MallocSetting(variable="MALLOC_TRIM_THRESHOLD_", number=-1, value=256 << 20),
 )
 """For programs that send and take gRPC messages of 256 KiB and more: their memory is used again, where by default it is
-given back to the system and faulted in anew for every message. Measured: see tests/bench/transfer.py."""
+given back to the system and faulted in anew for every message. Measured: see tests/bench/transfer/."""
 
 
 def set_malloc(settings: Iterable[MallocSetting], environ: Mapping[str, str]) -> None:

@@ -1,0 +1,1 @@
+"""Transfers, measured: ``python -m tests.bench.transfer``."""
