@@ -12,6 +12,8 @@ from tests.stack import Stack
 pytestmark = pytest.mark.stack
 
 
+FLAGS = ("--segment-seconds", "0.5", "--node-window", "1")
+"""One small segment after the other, so that some are missing whenever the first has come."""
 SAID = {"edge": "resumed", "node": "node_resumed", "triton": "engine_unavailable"}
 """What is told of what is done again."""
 
@@ -23,14 +25,14 @@ def _digest(path: Path) -> str:
 @pytest.fixture(scope="module")
 def undisturbed(clip: Path, speech: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("undisturbed")
-    with Stack() as stack:
+    with Stack(edge_flags=FLAGS) as stack:
         stack.dub(clip, speech, folder / "out.mp4", "--fit", "loop")
     return _digest(folder / "out.mp4")
 
 
 @pytest.mark.parametrize("victim", ["edge", "node", "triton"])
 def test_a_job_outlives_a_kill(victim: str, undisturbed: str, clip: Path, speech: Path, tmp_path: Path) -> None:
-    with Stack() as stack:
+    with Stack(edge_flags=FLAGS) as stack:
         output = tmp_path / "out.mp4"
         command = stack.command("dub", str(clip), str(speech), "-o", str(output), "--fit", "loop", "--json")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
@@ -39,7 +41,7 @@ def test_a_job_outlives_a_kill(victim: str, undisturbed: str, clip: Path, speech
             for line in job.stdout:
                 lines.append(line)
                 told = json.loads(line)
-                if told.get("stage") == "composite" and told.get("done_frames", 0) > 0:
+                if told.get("stage") == "infer" and told.get("done_frames", 0) > 0:
                     stack.kill(victim)
                     if victim != "triton":
                         stack.start(victim)

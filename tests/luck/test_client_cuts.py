@@ -14,7 +14,7 @@ import viseme
 from tests.luck.wire import Passing, wire
 from tests.stack import Stack
 
-pytestmark = [pytest.mark.luck, pytest.mark.stack]
+pytestmark = [pytest.mark.luck, pytest.mark.stack, pytest.mark.timeout(600)]
 
 PATIENCE = viseme.Patience(first_delay_s=0.02, longest_delay_s=0.1)
 PADDING_BYTES = 3 << 20

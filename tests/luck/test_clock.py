@@ -14,7 +14,7 @@ import pytest
 
 from tests.stack import Stack
 
-pytestmark = [pytest.mark.luck, pytest.mark.stack]
+pytestmark = [pytest.mark.luck, pytest.mark.stack, pytest.mark.timeout(600)]
 
 LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 DAYS = 30 * 86_400

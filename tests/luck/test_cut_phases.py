@@ -14,7 +14,7 @@ import pytest
 from tests.luck.wire import RenderTalk, Wire, wire
 from tests.stack import Stack
 
-pytestmark = [pytest.mark.luck, pytest.mark.stack]
+pytestmark = [pytest.mark.luck, pytest.mark.stack, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIP = ROOT / "tests" / "media" / "clip.mp4"

@@ -15,7 +15,7 @@ import viseme
 from tests.e2e.test_disk_full import DISK_BYTES, FLAGS, check_sound, fill
 from tests.stack import Stack
 
-pytestmark = [pytest.mark.luck, pytest.mark.stack]
+pytestmark = [pytest.mark.luck, pytest.mark.stack, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
