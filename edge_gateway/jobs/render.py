@@ -46,7 +46,7 @@ _LOG = get_logger(__name__)
 _END_S = 2.0
 """Seconds for which a node may keep a call open to which nothing more belongs."""
 _ASKS = 64
-"""How often a node may ask for one crop segment in a call, since it evicted it."""
+"""How often a node may ask for one crop segment, since it evicted it, before anything is rendered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,7 +368,7 @@ class _Call:
             return
         self._asked[need.index] += 1
         if self._asked[need.index] > _ASKS:
-            raise InternalError(f"the node asked {_ASKS} times for crop segment {need.index}; it does not keep it")
+            raise InternalError(f"the node asks for crop segment {need.index} again and again and renders nothing")
         self._needed.append(need.index)
         await self._notify()
 
@@ -379,6 +379,7 @@ class _Call:
         arrived = order and self._arrivals.take(piece, len(order.source_frames))
         if order and arrived:
             self._window.rendered(len(arrived.data))
+            self._asked.clear()
             await self._leg.keep(order, arrived)
             self._acks.append(piece.segment)
             await self._notify()
