@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from shared.errors import InvalidMediaError, LimitExceededError
 from shared.media.container import Container, media_errors, sniff
 from shared.media.decoder import VideoDecoder
-from shared.media.encode import ColourTags, Encoding, encode_video
+from shared.media.encode import Codec, ColourTags, Encoding, encode_video
 from shared.media.growing import Media
 from shared.media.limits import MediaLimits
 from shared.media.photo import PHOTO_MATRIX, check_frame_size, read_photo
@@ -44,6 +44,9 @@ __all__ = [
 PHOTO_RATE = Fraction(25)
 """Frames a second that a photo is held at."""
 
+_CODECS = tuple(map(str, Codec))
+_DECODERS = {"codec_whitelist": "h264,libdav1d"}
+"""All that may look at a segment: other decoders of the library are not started on what a peer sends."""
 _SECOND = 1_000_000
 _SKIP_FRAMES = 48
 """Frames that are rather decoded than sought over."""
@@ -325,14 +328,18 @@ def decode_video(data: bytes, *, max_frames: int, max_pixels: int) -> list[Plane
         LimitExceededError: it has more or larger frames than it may.
     """
     frames: list[Planes] = []
-    refuse: Any = [{"max_pixels": str(max_pixels)}]  # dicts, whatever PyAV's stub says
+    refuse: Any = [{"max_pixels": str(max_pixels)} | _DECODERS]  # dicts, whatever PyAV's stub says
     with (
         media_errors("segment"),
-        av.open(io.BytesIO(data), "r", format="mov", stream_options=refuse) as container,
+        av.open(io.BytesIO(data), "r", format="mov", options=_DECODERS, stream_options=refuse) as container,
     ):
         if not container.streams.video:
             raise InvalidMediaError("a segment holds no pictures", field="segment")
         stream = container.streams.video[0]
+        codec = stream.codec_context
+        if codec is None or codec.codec.canonical_name not in _CODECS:
+            name = "an unknown codec" if codec is None else codec.codec.canonical_name
+            raise InvalidMediaError(f"a segment is in {name}; it must be in {' or '.join(_CODECS)}", field="segment")
         stream.thread_count = 1
         if stream.width * stream.height > max_pixels:
             raise LimitExceededError("a segment's frames are too large", field="segment", limit="frame_pixels")

@@ -266,3 +266,17 @@ def test_a_video_beyond_a_limit_is_refused_while_it_is_read(make_clip: MakeClip)
             list(reader)
         assert (error.value.field, error.value.limit) == ("video", name)
         assert any(digit.isdigit() for digit in error.value.message)
+
+
+@pytest.mark.parametrize(("encoder", "name"), [("mpeg4", "mpeg4"), ("libx265", "hevc"), ("mjpeg", "mjpeg")])
+def test_a_segment_in_another_codec_than_we_send_is_refused_by_name(encoder: str, name: str) -> None:
+    sink = BytesIO()
+    with av.open(sink, "w", format="mp4") as out:
+        stream = out.add_stream(encoder, rate=25, options={"x265-params": "log-level=none"})
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuvj420p" if encoder == "mjpeg" else "yuv420p"
+        for _ in range(3):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
+        out.mux(stream.encode(None))
+    with pytest.raises(InvalidMediaError, match=name):
+        decode_video(sink.getvalue(), max_frames=3, max_pixels=64 * 64)
