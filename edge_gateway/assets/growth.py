@@ -19,6 +19,9 @@ from shared.media.growing import HAVE
 
 _AHEAD: Final = 4
 """Chunks that a reader is taken to want from where it waits: a client that sends them in one go saves round trips."""
+_NOT_THERE: Final = "the file makes its reader ask for what it does not have"
+_SIGN_BYTES: Final = 64 << 10
+"""Bytes of a chunk that count as a sign that it comes: by single ones a client could hold a job's place for hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,6 +66,7 @@ class Growth:
         self._count = chunk_count(size_bytes)
         self._held: set[int] = set()
         self._heard: dict[int, float] = {}
+        self._unheard: dict[int, int] = {}
         self._last = clock()
         self._wants: dict[Want, float] = {}
         self._error: VisemeError | None = None
@@ -87,6 +91,8 @@ class Growth:
         for chunk in chunks:
             self._held.add(chunk)
             self._heard.pop(chunk, None)
+            self._unheard.pop(chunk, None)
+            self._last = self._clock()
         self._tell()
 
     def forget(self) -> None:
@@ -103,9 +109,12 @@ class Growth:
         self._error = error
         self._tell()
 
-    def heard(self, chunk: int) -> None:
-        """A piece of a chunk has come."""
-        self._last = self._heard[chunk] = self._clock()
+    def heard(self, chunk: int, size: int) -> None:
+        """So many bytes of a chunk have come."""
+        self._unheard[chunk] = self._unheard.get(chunk, 0) + size
+        if self._unheard[chunk] >= _SIGN_BYTES:
+            self._unheard[chunk] = 0
+            self._last = self._heard[chunk] = self._clock()
 
     def run(self, offset: int) -> tuple[int, int]:
         """The run of safe bytes around an offset, from the beginning of its chunk; empty where it is not safe."""
@@ -248,10 +257,13 @@ class Source:
             InvalidMediaError: it asks for what the file does not have.
             VisemeError: the asset will never be complete.
         """
-        offset, length = int(question["offset"]), int(question["length"])
-        if self.growth is None or not 0 <= offset < self.asset.size_bytes or length < 0:
-            raise InvalidMediaError("the file makes its reader ask for what it does not have", field="video")
-        if question["wait"]:
+        offset, length, waits = question.get("offset"), question.get("length"), question.get("wait")
+        # The child may be one that its file has taken over.
+        if not isinstance(offset, int) or not isinstance(length, int) or self.growth is None:
+            raise InvalidMediaError(_NOT_THERE, field="video")
+        if not 0 <= offset < self.asset.size_bytes or length < 0:
+            raise InvalidMediaError(_NOT_THERE, field="video")
+        if waits:
             first = offset // CHUNK_BYTES
             count = max(_AHEAD, (offset + length - 1) // CHUNK_BYTES - first + 1)
             await self._until(Want(first=first, count=count))

@@ -245,7 +245,7 @@ class AssetService:
                 if isinstance(message, Piece):
                     count_up(len(message.data))
                     if growth := self._store.growths.get(upload.name):
-                        growth.heard(message.chunk)
+                        growth.heard(message.chunk, len(message.data))
                 yield message
 
         async with aclosing(counted()) as source, aclosing(upload.run(source)) as answers:

@@ -83,7 +83,7 @@ async def test_a_reader_is_answered_once_its_first_byte_is_there(growth: Growth,
 
 
 async def test_what_a_file_does_not_have_is_not_waited_for(source: Source) -> None:
-    for offset, length in ((SIZE, 1), (-1, 1), (0, -1)):
+    for offset, length in ((SIZE, 1), (-1, 1), (0, -1), ("0", 1), (0, None)):
         with pytest.raises(InvalidMediaError):
             await source.answer({"offset": offset, "length": length, "wait": True})
 
@@ -91,10 +91,11 @@ async def test_what_a_file_does_not_have_is_not_waited_for(source: Source) -> No
 async def test_silence_is_that_of_the_chunk_which_is_waited_for(growth: Growth, source: Source, clock: Clock) -> None:
     asked = await waiting(source, QUESTION)
     clock.now = 10.0
-    growth.heard(3)
+    growth.heard(3, 1 << 20)
     growth.add([2])
+    growth.heard(0, 65535)
     assert source.silent_s == 10.0
-    growth.heard(0)
+    growth.heard(0, 1)
     clock.now = 12.0
     assert source.silent_s == 2.0
     growth.finish()
@@ -110,7 +111,6 @@ async def test_whoever_needs_all_of_it_hears_everything(growth: Growth, source: 
     assert growth.wanted() == (ChunkRange(first=1, count=4),)
     clock.now = 10.0
     growth.add([4])
-    growth.heard(2)
     clock.now = 11.0
     assert source.silent_s == 1.0
     growth.add([1, 2, 3])
