@@ -170,14 +170,17 @@ def open_container(media: Media, kind: Container, limits: MediaLimits, field: st
     per_stream: Any = [] if kind in {Container.FLV, Container.AAC, Container.MP3} else [refuse] * _STREAMS
     with contextlib.ExitStack() as stack:
         file = str(media) if isinstance(media, Path) else stack.enter_context(media.open())
-        with media_errors(field):
-            container = stack.enter_context(
-                av.open(
-                    file,
-                    mode="r",
-                    format=kind.demuxer,
-                    stream_options=per_stream,
-                    metadata_errors="replace",
+        try:
+            with media_errors(field):
+                container = stack.enter_context(
+                    av.open(
+                        file,
+                        mode="r",
+                        format=kind.demuxer,
+                        stream_options=per_stream,
+                        metadata_errors="replace",
+                    )
                 )
-            )
+        except ValueError as error:  # PyAV's word for a demuxer that found no streams to give the options to
+            raise InvalidMediaError("the file is damaged: its header names no streams", field=field) from error
         yield container

@@ -1,6 +1,7 @@
 """Material as people bring it: a minute from a camera, a minute of speech. Made once, kept in the temporary folder."""
 
 import itertools
+import os
 import tempfile
 import wave
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ def camera(seconds: int) -> Path:
     path = _folder() / f"camera-{seconds}.mp4"
     if path.exists():
         return path
-    part = path.with_suffix(".part.mp4")
+    part = path.with_name(f"{path.stem}.{os.getpid()}.mp4")
     with av.open(str(part), "w", options={"movflags": "faststart"}) as target:
         stream = target.add_stream(
             "libx264", rate=RATE, options={"preset": "veryfast", "maxrate": "9M", "bufsize": "9M"}

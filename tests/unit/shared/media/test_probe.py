@@ -104,6 +104,12 @@ def test_a_truncated_file_is_refused(make_clip: MakeClip, tmp_path: Path, name: 
     assert isinstance(refused(path), InvalidMediaError)
 
 
+def test_a_header_that_names_no_streams_is_refused(make_clip: MakeClip) -> None:
+    path = make_clip("a.mp4")
+    path.write_bytes(path.read_bytes().replace(b"trak", b"free"))
+    assert isinstance(refused(path), InvalidMediaError)
+
+
 def test_a_video_that_lost_its_middle_is_still_a_video(make_clip: MakeClip) -> None:
     path = make_clip("a.mp4", options={"x264-params": "keyint=10"}, frames=60)
     data = bytearray(path.read_bytes())
