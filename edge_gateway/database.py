@@ -175,7 +175,7 @@ class Database:
         pages = _ROOM_BYTES // connection.execute("PRAGMA page_size").fetchone()[0]
         connection.execute(f"PRAGMA wal_autocheckpoint = {pages // 2}")
         try:
-            connection.execute("CREATE TABLE room (bytes BLOB)")
+            connection.execute("CREATE TABLE IF NOT EXISTS room (bytes BLOB)")  # a kill may have left it
             connection.execute("INSERT INTO room VALUES (zeroblob(?))", (_ROOM_BYTES,))
         finally:
             connection.execute("DROP TABLE IF EXISTS room")

@@ -53,3 +53,12 @@ async def test_what_is_small_can_be_written_down_on_a_full_disk_and_nothing_is_e
     with closing(sqlite3.connect(disk / "edge.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert [row[0] for row in connection.execute("SELECT us FROM running_time WHERE us > 0")] == kept
+
+
+async def test_a_start_that_was_killed_while_it_kept_room_does_not_hinder_the_next(tmp_path: Path) -> None:
+    async with Database.open(tmp_path / "edge.db") as database:
+        await database.run(lambda c: c.execute("CREATE TABLE room (bytes BLOB)"))
+    async with Database.open(tmp_path / "edge.db") as database:
+        tables = await database.run(lambda c: {row[0] for row in c.execute("SELECT name FROM sqlite_schema")})
+    assert "jobs" in tables
+    assert "room" not in tables
