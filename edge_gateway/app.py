@@ -55,7 +55,7 @@ from edge_gateway.web.tus import TusFiles
 from shared.errors import VisemeError
 from shared.lock import locked
 from shared.media.limits import MediaLimits
-from shared.media.profile import PROFILES
+from shared.media.profile import PROFILES, LinkProfile
 from shared.media.sandbox import Sandbox
 from shared.pb.viseme.gateway.v1.asset_pb2_grpc import add_AssetServiceServicer_to_server
 from shared.pb.viseme.gateway.v1.job_pb2_grpc import add_JobServiceServicer_to_server
@@ -356,10 +356,18 @@ def _child_settings(settings: EdgeSettings, media: MediaLimits) -> ChildSettings
     )
 
 
+def _profiles(settings: EdgeSettings) -> tuple[LinkProfile, ...]:
+    """The link profiles that a job may have, the best first."""
+    if settings.link_profile != "auto":
+        return (PROFILES[settings.link_profile],)
+    known = list(PROFILES.values())
+    return tuple(known[known.index(PROFILES[settings.link_profile_best]) :])
+
+
 def _pipeline_settings(settings: EdgeSettings) -> PipelineSettings:
     return PipelineSettings(
         segment_s=settings.segment_seconds,
-        profile=None if settings.link_profile == "auto" else PROFILES[settings.link_profile],
+        profiles=_profiles(settings),
         frame_pixels=settings.frame_pixels,
         stall_s=settings.upload_stall_s,
         render=RenderSettings(

@@ -26,6 +26,9 @@ class EdgeSettings(ServiceSettings):
     link_profile: Literal["auto", "fast-link", "balanced", "thin"] = Field(
         default="auto", description="how good what crosses the link to the node is; auto measures the link"
     )
+    link_profile_best: Literal["fast-link", "balanced", "thin"] = Field(
+        default="balanced", description="the best that auto takes; fast-link sends three times the bytes of balanced"
+    )
     result_crf: float = Field(
         default=18.0, ge=0, le=51, description="quality of the result; lower is better and larger"
     )

@@ -1,11 +1,11 @@
 """Which link profile a job is done with."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from edge_gateway.jobs.faces import FaceAsk
-from shared.media.profile import PROFILES, THIN, LinkProfile
+from shared.media.profile import PROFILES, LinkProfile
 from shared.telemetry.logging import get_logger
 
 _LOG = get_logger(__name__)
@@ -39,19 +39,21 @@ def least_bits_s(profile: LinkProfile) -> float:
     return profile.bits_a_second * PACE * JOBS / SHARE
 
 
-def for_rate(bits_s: float) -> LinkProfile:
-    """The best profile that a link carries."""
-    return next((profile for profile in PROFILES.values() if bits_s >= least_bits_s(profile)), THIN)
+def for_rate(bits_s: float, among: Sequence[LinkProfile]) -> LinkProfile:
+    """The best profile that a link carries, among some that stand in order; the last where it carries none."""
+    return next((profile for profile in among if bits_s >= least_bits_s(profile)), among[-1])
 
 
-async def choose(fixed: LinkProfile | None, faces: FacesOnDisk, ask: Callable[..., FaceAsk], link: Link) -> LinkProfile:
+async def choose(
+    among: Sequence[LinkProfile], faces: FacesOnDisk, ask: Callable[..., FaceAsk], link: Link
+) -> LinkProfile:
     """Choose for one job.
 
     A face that was cut before is used again as it is: then only speech crosses the link, which weighs little in any
     profile.
 
     Args:
-        fixed: What the operator wants, if anything.
+        among: What the operator allows, the best first.
         faces: What was cut before.
         ask: Gives the face under a coding of its crops, ``crop``.
         link: Asked last.
@@ -59,16 +61,13 @@ async def choose(fixed: LinkProfile | None, faces: FacesOnDisk, ask: Callable[..
     Raises:
         UnavailableError: the node does not answer.
     """
-    if fixed is not None:
-        return fixed
-    cut = {
-        profile.name: await asyncio.to_thread(faces.crops_on_disk, ask(crop=profile.crop))
-        for profile in PROFILES.values()
-    }
+    if len(among) == 1:
+        return among[0]
+    cut = {profile.name: await asyncio.to_thread(faces.crops_on_disk, ask(crop=profile.crop)) for profile in among}
     most = max(cut, key=lambda name: cut[name])
     if cut[most]:
         return PROFILES[most]
     bits_s = await link.rate()
-    profile = for_rate(bits_s)
+    profile = for_rate(bits_s, among)
     _LOG.info("link profile chosen", profile=profile.name, mbit_s=round(bits_s / 1e6, 2))
     return profile

@@ -143,7 +143,7 @@ class Starter:
             return PROFILES[held["name"]]
         patience = Patience(self._settings.render.patience_s)
         profile = await again(
-            lambda: choose(self._settings.profile, self._faces, ask, self._node),
+            lambda: choose(self._settings.profiles, self._faces, ask, self._node),
             patience,
             lambda error: self._say_waiting(work.job.job_id, error),
         )

@@ -18,7 +18,7 @@ class PipelineSettings:
     """How jobs are done."""
 
     segment_s: float
-    profile: LinkProfile | None
+    profiles: tuple[LinkProfile, ...]
     """What every job is done with; None where each chooses for itself."""
     frame_pixels: int
     stall_s: float
