@@ -9,7 +9,8 @@
     │   └── NoFaceError            no face was found in the whole video
     ├── NotFoundError
     ├── ConflictError              the thing is not in a state for this
-    │   └── MissingChunksError     an asset is not complete
+    │   ├── MissingChunksError     an asset is not complete
+    │   └── TakenOverError         another client goes on with this upload
     ├── ResourceExhaustedError     try again later
     │   ├── QueueFullError
     │   └── DiskFullError
@@ -92,6 +93,12 @@ class MissingChunksError(ConflictError):
     """An asset is used before all its chunks are there."""
 
     reason = "missing_chunks"
+
+
+class TakenOverError(ConflictError):
+    """A newer client goes on with the same upload; ask for the asset to see how far it is."""
+
+    reason = "taken_over"
 
 
 class ResourceExhaustedError(VisemeError):

@@ -119,7 +119,8 @@ class AssetService:
         Raises:
             InvalidInputError: the manifest, a digest or a piece does not fit, or the file is not media.
             LimitExceededError: something is beyond a limit.
-            ConflictError: a newer writer of the same asset came; with the field ``digests``: send the whole manifest.
+            TakenOverError: a newer writer of the same asset came.
+            ConflictError: with the field ``digests``: send the whole manifest.
             DiskFullError: the disk has no room.
             DeadlineError: the client said nothing for too long, or too little.
         """

@@ -26,7 +26,7 @@ from edge_gateway.assets.ledger import Ledger
 from edge_gateway.assets.room import Room
 from edge_gateway.assets.store import AssetStore
 from edge_gateway.failures import one_error
-from shared.errors import ConflictError, InvalidInputError, LimitExceededError
+from shared.errors import InvalidInputError, LimitExceededError, TakenOverError
 
 _T = TypeVar("_T")
 
@@ -178,7 +178,8 @@ class Upload:
         """Take pieces and digests until the asset is complete or the client stops; says what is there and became safe.
 
         Raises:
-            ConflictError: another writer came, or the file is not the one that it seemed to be.
+            TakenOverError: another writer came.
+            ConflictError: the file is not the one that it seemed to be.
             DeadlineError: the client said nothing for too long, or too little.
             InvalidInputError: a piece or a chunk does not fit.
             DiskFullError: the disk has no room.
@@ -192,7 +193,7 @@ class Upload:
                 for answer in self._answers():
                     yield answer
                 if self._evicted:
-                    raise ConflictError("another client took this upload over; ask for the asset to see how far it is")
+                    raise TakenOverError("another client took this upload over; ask for the asset to see how far it is")
                 if work.done() and not self._unsaid:
                     break
             await work

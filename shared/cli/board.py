@@ -22,6 +22,8 @@ class Track:
     done: int = 0
     total: int = 0
     skipped: int = 0
+    by_other: bool = False
+    """Whether another client uploads a file of it."""
     _samples: deque[tuple[float, int]] = field(default_factory=deque)
 
     def update(self, now: float, *, done: int, total: int) -> None:
@@ -75,6 +77,8 @@ class Track:
 
     def spared(self) -> str:
         """What need not be moved, in words; empty where that is nothing to speak of."""
+        if self.by_other and not self.complete:
+            return "another upload of the same file is under way"
         return f"{self.skipped / _MIB:.1f} MiB were there" if self.skipped >= _MIB // 10 else ""
 
     def line(self) -> str:
@@ -97,6 +101,7 @@ class Board:
         files = self._files[stage]
         files[transfer.name] = transfer
         track = self._track(stage, in_bytes=True)
+        track.by_other = any(file.by_other for file in files.values())
         track.skipped = sum(file.skipped_bytes for file in files.values())
         track.update(
             self._clock(),

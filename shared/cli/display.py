@@ -70,6 +70,7 @@ class JsonDisplay:
             skipped_bytes=transfer.skipped_bytes,
             bytes_per_s=round(transfer.bytes_per_s),
             left_s=None if transfer.left_s is None else round(transfer.left_s, 1),
+            by_other=transfer.by_other,
         )
 
     def event(self, event: Event) -> None:

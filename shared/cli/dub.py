@@ -127,8 +127,11 @@ async def _dub_at(edge: Edge, order: DubOrder, display: Display) -> None:
                 engine=order.engine,
                 on_progress=on_transfer(display, Stage.UPLOAD),
                 rate_limit=order.rate_limit,
+                take_up=True,
             )
             display.job(job.status)
+            if job.is_taken_up:
+                display.note(f"job {job.id} of these files and options is not over: going on with it")
             async with target.watching(job, display) if target else nullcontext():
                 await follow(job, display)
                 await job.save(order.output, on_progress=on_transfer(display, Stage.DOWNLOAD))

@@ -2,34 +2,30 @@
 
 import asyncio
 import os
-import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from shared.errors import InvalidInputError, VisemeError
+from shared.errors import InvalidInputError, MissingChunksError, NotFoundError
 from shared.pb.viseme.gateway.v1 import asset_pb2, job_pb2
 from shared.rpc.address import parse_address
 from shared.sdk import model
 from shared.sdk.assets import Assets
+from shared.sdk.bring import Bringing, Input, Way, bring_file
 from shared.sdk.convert import capabilities_from, job_from
 from shared.sdk.jobs import Job
 from shared.sdk.library import Adding, is_library_name, list_library
 from shared.sdk.link import Link, Patience
 from shared.sdk.pace import Pause, Throttle
-from shared.sdk.source import Source, check_file, open_source
-from shared.sdk.upload import ProgressCallback, Upload
+from shared.sdk.source import check_file, open_source
+from shared.sdk.upload import ProgressCallback
 
 DEFAULT_PORT: Final = 50051
 
-Input = str | os.PathLike[str] | model.Asset
-"""A local file, an asset that the edge has, or (a string that begins with ``lib:``) a file of one of its libraries."""
-
-_OWN_FIELDS: Final = frozenset({"video", "speech"})
+_NEWEST_JOBS: Final = 500
+"""Jobs among which an unfinished one is looked for: as many as one page has at most."""
 
 
 def connect(address: str, *, patience: Patience | None = None) -> "Edge":
@@ -60,6 +56,7 @@ class Edge:
         self._address = parse_address(address, field="edge", default_port=DEFAULT_PORT)
         self._patience = patience or Patience()
         self._open: Link | None = None
+        self._bringings: set[Bringing] = set()
 
     async def __aenter__(self) -> Self:
         if self._open is None:
@@ -69,6 +66,8 @@ class Edge:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        while self._bringings:
+            await self._bringings.pop().stop()
         if self._open is not None:
             link, self._open = self._open, None
             await link.close()
@@ -98,6 +97,7 @@ class Edge:
         field: str = "file",
         on_progress: ProgressCallback | None = None,
         rate_limit: float = 0,
+        throttle: Throttle | None = None,
         pause: Pause | None = None,
     ) -> model.Asset:
         """Bring a file to the edge; chunks that it has are not sent, and a broken upload is taken up by itself.
@@ -107,28 +107,16 @@ class Edge:
             field: What to name in errors.
             on_progress: Called with what is verified and on disk at the edge.
             rate_limit: Bytes a second that the upload may take; 0 for as many as the link gives.
+            throttle: In place of ``rate_limit`` for several uploads that keep one rate together.
             pause: Nothing is sent while it is set.
 
         Raises:
             InvalidInputError: The file cannot be read, changed meanwhile, or is refused.
             EdgeUnavailableError: The edge stayed silent for too long.
         """
-        way = _Way(on_progress=on_progress, throttle=Throttle(rate_limit), pause=pause)
+        way = Way(on_progress=on_progress, throttle=throttle or Throttle(rate_limit), pause=pause)
         async with await open_source(Path(path), field=field) as source:
-            return await self._upload(source, way)
-
-    async def _upload(self, source: Source, way: "_Way") -> model.Asset:
-        field = source.field
-        upload = Upload(self._link, source, way.on_progress, throttle=way.throttle, pause=way.pause)
-        try:
-            return await upload.run()
-        except VisemeError as error:
-            if field not in _OWN_FIELDS or error.field in _OWN_FIELDS or not isinstance(error, InvalidInputError):
-                raise
-            # The edge cannot know what the file is to be; the caller does.
-            raise type(error)(
-                error.message, field=field, limit=error.limit, retry_after_s=error.retry_after_s
-            ) from error
+            return await bring_file(self._link, source, way)
 
     async def dub(
         self,
@@ -142,8 +130,12 @@ class Edge:
         rate_limit: float = 0,
         pause: Pause | None = None,
         idempotency_key: str | None = None,
+        take_up: bool = False,
     ) -> Job:
         """Make the face in a video or photo speak a recording.
+
+        The job begins while its files are still on their way: they go on in the background, see :class:`Job`, and
+        ``Job.uploaded()`` waits for them.
 
         Args:
             video: The video or photo: a file, an asset, or the name of a library's file (``lib:LIBRARY/path``).
@@ -155,6 +147,7 @@ class Edge:
             rate_limit: Bytes a second that the uploads together may take; 0 for as many as the link gives.
             pause: Nothing is uploaded while it is set.
             idempotency_key: The same key gives the same job; one of its own for each call by default.
+            take_up: Go on with an unfinished job of the same files and options, if the edge has one.
 
         Returns:
             The job, accepted.
@@ -164,22 +157,45 @@ class Edge:
             EdgeUnavailableError: The edge stayed silent for too long.
         """
         options = _options(fit, keep_length=keep_length, engine=engine)
-        way = _Way(on_progress=on_progress, throttle=Throttle(rate_limit), pause=pause)
+        way = Way(on_progress=on_progress, throttle=Throttle(rate_limit), pause=pause)
         for given, field in ((video, "video"), (speech, "speech")):
             if not (isinstance(given, model.Asset) or is_library_name(given)):
                 await asyncio.to_thread(check_file, Path(given), field=field)
         video, speech = await self._named(video, "video", on_progress), await self._named(speech, "speech", on_progress)
-        begun = time.monotonic()
-        video_asset, speech_asset = await self._bring(video, speech, way)
-        uploaded = time.monotonic() - begun
+        uploads = await Bringing.begin(self._link, video, speech, way)
+        self._bringings = {known for known in self._bringings if not known.is_over} | {uploads}
+        try:
+            return await self._submit(uploads, options, idempotency_key or uuid.uuid4().hex, take_up=take_up)
+        except BaseException:
+            await uploads.stop()
+            raise
+
+    async def _submit(self, uploads: Bringing, options: job_pb2.JobOptions, key: str, *, take_up: bool) -> Job:
+        video, speech = await uploads.names()
         request = job_pb2.SubmitJobRequest(
-            video_asset_id=video_asset.id,
-            speech_asset_id=speech_asset.id,
-            options=options,
-            idempotency_key=idempotency_key or uuid.uuid4().hex,
+            video_asset_id=video, speech_asset_id=speech, options=options, idempotency_key=key
         )
-        answer = await self._link.call(self._link.jobs.SubmitJob, request)
-        return Job(self._link, job_from(answer.job), upload_seconds=uploaded)
+        if take_up and (known := await self._unfinished(request)) is not None:
+            return Job(self._link, job_from(known), uploads=uploads, is_taken_up=True)
+        try:
+            answer = await self._link.call(self._link.jobs.SubmitJob, request)
+        except (MissingChunksError, NotFoundError):
+            # An edge that only takes what is complete, or that found at the end of an upload that it is no media.
+            if not uploads.has_files:
+                raise
+            await uploads.done()
+            answer = await self._link.call(self._link.jobs.SubmitJob, request)
+        uploads.job_id = answer.job.job_id
+        return Job(self._link, job_from(answer.job), uploads=uploads)
+
+    async def _unfinished(self, request: job_pb2.SubmitJobRequest) -> job_pb2.Job | None:
+        """A job of the same files and options that is not over, among the newest."""
+        wanted = (request.video_asset_id, request.speech_asset_id, request.options)
+        page = await self._link.call(self._link.jobs.ListJobs, job_pb2.ListJobsRequest(page_size=_NEWEST_JOBS))
+        for job in page.jobs:
+            if (job.video_asset_id, job.speech_asset_id, job.options) == wanted and not job_from(job).state.is_final:
+                return job
+        return None
 
     async def add(self, name: str, *, field: str = "name", on_progress: ProgressCallback | None = None) -> model.Asset:
         """Make a file that lies at the edge an asset, without an upload; asking again costs nothing until it changes.
@@ -232,51 +248,6 @@ class Edge:
         if self._open is None:
             raise RuntimeError("use it inside `async with viseme.connect(...) as edge:`")
         return self._open
-
-    async def _bring(self, video: Input, speech: Input, way: "_Way") -> tuple[model.Asset, model.Asset]:
-        async with AsyncExitStack() as stack:
-            given: list[Source | model.Asset] = []
-            for one, field in ((video, "video"), (speech, "speech")):
-                if isinstance(one, model.Asset):
-                    given.append(one)
-                else:
-                    given.append(await stack.enter_async_context(await open_source(Path(one), field=field)))
-            if await _same(given[0], given[1]):
-                # One content is one asset: a second writer of it would put the first one out.
-                given[1] = given[0]
-            sources = {id(source): source for source in reversed(given) if isinstance(source, Source)}
-            uploads = {key: asyncio.create_task(self._upload(source, way)) for key, source in sources.items()}
-            try:
-                await asyncio.gather(*uploads.values())
-            finally:
-                for upload in uploads.values():
-                    upload.cancel()
-                await asyncio.gather(*uploads.values(), return_exceptions=True)
-            video_asset, speech_asset = (
-                one if isinstance(one, model.Asset) else uploads[id(one)].result() for one in given
-            )
-            return video_asset, speech_asset
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Way:
-    """How uploads of one call go."""
-
-    on_progress: ProgressCallback | None
-    throttle: Throttle
-    pause: Pause | None
-
-
-async def _same(one: Source | model.Asset, other: Source | model.Asset) -> bool:
-    """Whether two files have one content; most pairs are told apart before they are hashed."""
-    if isinstance(one, model.Asset) or isinstance(other, model.Asset) or one.size_bytes != other.size_bytes:
-        return False
-    ends = (0, one.count - 1)
-    await asyncio.gather(one.hashed(*ends), other.hashed(*ends))
-    if any(one.digests[end] != other.digests[end] for end in ends):
-        return False
-    await asyncio.gather(one.hashed(), other.hashed())
-    return one.digests == other.digests
 
 
 def _options(fit: model.FitMode | str, *, keep_length: bool, engine: str) -> job_pb2.JobOptions:

@@ -1,6 +1,6 @@
 """From the wire to the SDK's values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -50,6 +50,11 @@ def library_file_from(file: asset_pb2.LibraryFile) -> model.LibraryFile:
         modified=time_from(file.modify_time),
         asset_id=file.asset_id,
     )
+
+
+def chunks_from(ranges: Iterable[asset_pb2.ChunkRange], count: int) -> list[int]:
+    """Read runs of chunks, in their order; none from ``count`` on."""
+    return [index for run in ranges for index in range(run.first, min(count, run.first + run.count))]
 
 
 def _media_from(media: asset_pb2.MediaInfo) -> model.Media:

@@ -21,6 +21,7 @@ from shared.errors import (
 from shared.pb.viseme.gateway.v1 import job_pb2
 from shared.rpc.channel import END, send
 from shared.sdk import model
+from shared.sdk.bring import Bringing
 from shared.sdk.convert import error_from, event_from, job_from
 from shared.sdk.download import Download, check_target
 from shared.sdk.link import Attempts, Link
@@ -29,14 +30,22 @@ from shared.sdk.upload import ProgressCallback
 
 
 class Job:
-    """A job at an edge. ``status`` is what is known; everything else asks the edge."""
+    """A job at an edge. ``status`` is what is known; everything else asks the edge.
 
-    def __init__(self, link: Link, status: model.JobStatus, *, upload_seconds: float | None = None) -> None:
+    The files of a job that ``Edge.dub`` made may still be on their way. They go on by themselves, end with the job, and
+    are stopped when the edge is left. Should they fail for good, ``events()``, ``wait()``, ``result()`` and ``save()``
+    raise why, and the job is cancelled; but if only the edge cannot be reached, the job waits there for its files.
+    """
+
+    def __init__(
+        self, link: Link, status: model.JobStatus, *, uploads: Bringing | None = None, is_taken_up: bool = False
+    ) -> None:
+        self.is_taken_up = is_taken_up
+        """Whether it is the unfinished job of an earlier call, which ``Edge.dub`` went on with."""
         self._link = link
         self._status = status
+        self._uploads = uploads
         self._client_stages: dict[model.Stage, float] = {}
-        if upload_seconds is not None:
-            self._client_stages[model.Stage.UPLOAD] = upload_seconds
 
     def __repr__(self) -> str:
         return f"<viseme.Job {self.id} {self.state}>"
@@ -62,19 +71,31 @@ class Job:
         report = self._status.report
         if report is None:
             return None
-        return dataclasses.replace(report, stages={**report.stages, **self._client_stages})
+        stages = {**report.stages, **self._client_stages}
+        if self._uploads is not None and self._uploads.seconds is not None:
+            stages[model.Stage.UPLOAD] = self._uploads.seconds
+        return dataclasses.replace(report, stages=stages)
+
+    async def uploaded(self) -> None:
+        """Wait until the job's files are at the edge, or the job is over and needs them no more.
+
+        Raises:
+            VisemeError: They cannot be brought there.
+        """
+        if self._uploads is not None:
+            await self._uploads.done()
 
     async def refresh(self) -> model.JobStatus:
         """Ask the edge how the job is."""
         answer = await self._link.call(self._link.jobs.GetJob, job_pb2.GetJobRequest(job_id=self.id))
-        self._status = job_from(answer.job)
-        return self._status
+        return self._note(answer.job)
 
     async def cancel(self) -> model.JobStatus:
-        """Stop the job; changes nothing when it is over already."""
+        """Stop the job and its uploads; changes nothing when it is over already."""
+        if self._uploads is not None and not self.state.is_final:
+            self._uploads.cancel()
         answer = await self._link.call(self._link.jobs.CancelJob, job_pb2.CancelJobRequest(job_id=self.id))
-        self._status = job_from(answer.job)
-        return self._status
+        return self._note(answer.job)
 
     async def delete(self) -> None:
         """Delete the job, its events and its result; it must be over."""
@@ -90,10 +111,11 @@ class Job:
 
         Raises:
             EdgeUnavailableError: The edge stayed silent for too long.
-            VisemeError: What the edge said.
+            VisemeError: What the edge said, or why its files cannot be brought to it.
         """
         attempts = Attempts(self._link)
         while True:
+            self._check_uploads()
             try:
                 async with aclosing(self._follow(after, attempts)) as following:
                     async for raw in following:
@@ -106,7 +128,7 @@ class Job:
                             continue
                         yield event
                         if isinstance(event, model.StateChanged) and event.state.is_final:
-                            await self.refresh()
+                            await self._end()
                             return
                 if self.state.is_final:
                     return
@@ -161,6 +183,7 @@ class Job:
             ConflictError: It is not over.
         """
         status = self._status
+        self._check_uploads()
         if status.state is model.JobState.FAILED:
             failure = status.failure or model.JobFailure(
                 reason="internal", field="", message="the edge did not say why"
@@ -190,6 +213,24 @@ class Job:
         self._client_stages[model.Stage.DOWNLOAD] = time.monotonic() - begun
         return target
 
+    def _note(self, job: job_pb2.Job) -> model.JobStatus:
+        self._status = job_from(job)
+        if self._uploads is not None and self.state.is_final and self.state is not model.JobState.SUCCEEDED:
+            self._uploads.cancel()
+        return self._status
+
+    async def _end(self) -> None:
+        await self.refresh()
+        if self._uploads is not None and self.state is model.JobState.SUCCEEDED:
+            await self._uploads.settle()
+        self._check_uploads()
+
+    def _check_uploads(self) -> None:
+        """Make sure that the files of a job that did not succeed did not fail."""
+        error = None if self._uploads is None else self._uploads.error
+        if error is not None and self.state is not model.JobState.SUCCEEDED:
+            raise error
+
     async def _follow(self, after: int, attempts: Attempts) -> AsyncGenerator[job_pb2.Event, None]:
         await self.refresh()
         if self.state.is_final and after >= self._status.last_sequence:
@@ -216,9 +257,15 @@ class Job:
         pinged = False
         try:
             while True:
-                done, _ = await asyncio.wait({reading}, timeout=self._link.patience.ping_s)
-                if done:
+                failing = None if self._uploads is None else self._uploads.failing
+                waits = {reading} if failing is None else {reading, failing}
+                done, _ = await asyncio.wait(
+                    waits, timeout=self._link.patience.ping_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                if reading in done:
                     return reading.result()
+                if done:
+                    self._check_uploads()
                 if pinged:
                     raise EdgeUnavailableError(f"the edge at {self._link.address} does not answer pings")
                 await send(call, job_pb2.SessionRequest(ping=job_pb2.Ping(nonce=1)))

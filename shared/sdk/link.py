@@ -30,6 +30,7 @@ class Patience:
         longest_delay_s: Between two tries at most.
         call_s: The deadline of a single short call.
         stall_s: How long a transfer may stand still before the stream is made anew.
+        takeover_s: How long another client's upload of the same file may stand still before it is taken over.
         ping_s: How often a quiet event stream is asked whether it is still there.
     """
 
@@ -39,6 +40,7 @@ class Patience:
     longest_delay_s: float = 5.0
     call_s: float = 30.0
     stall_s: float = 60.0
+    takeover_s: float = 10.0
     ping_s: float = 15.0
 
 

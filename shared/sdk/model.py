@@ -269,6 +269,7 @@ class Transfer:
         bytes_per_s: The rate of the last seconds; 0 while unknown.
         left_s: Seconds that are left at this rate; None while unknown.
         waiting_for: What a file of a library waits for, in words; empty while bytes move.
+        by_other: Whether it is another client that uploads this file now.
     """
 
     name: str
@@ -278,3 +279,4 @@ class Transfer:
     bytes_per_s: float = field(default=0.0)
     left_s: float | None = field(default=None)
     waiting_for: str = field(default="")
+    by_other: bool = field(default=False)

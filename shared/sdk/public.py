@@ -18,6 +18,7 @@ from shared.errors import (
     NotFoundError,
     QueueFullError,
     ResourceExhaustedError,
+    TakenOverError,
     UnavailableError,
     VisemeError,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "Severity",
     "Stage",
     "StateChanged",
+    "TakenOverError",
     "Transfer",
     "UnavailableError",
     "VisemeError",

@@ -16,13 +16,17 @@ _END_CHUNKS: Final = 2
 """Chunks from head and tail that go first, so that probing and decoding can begin."""
 
 
+def end_chunks(count: int) -> tuple[int, ...]:
+    """The chunks of head and tail."""
+    head = range(min(_END_CHUNKS, count))
+    return (*head, *range(max(len(head), count - _END_CHUNKS), count))
+
+
 def chunk_order(count: int) -> Iterator[int]:
     """The order in which chunks are hashed and sent: head, tail, then the rest."""
-    head = range(min(_END_CHUNKS, count))
-    tail = range(max(len(head), count - _END_CHUNKS), count)
-    yield from head
-    yield from tail
-    yield from range(len(head), count - len(tail))
+    ends = end_chunks(count)
+    yield from ends
+    yield from (chunk for chunk in range(count) if chunk not in ends)
 
 
 class Source:
@@ -84,6 +88,20 @@ class Source:
                 await self._news.wait()
             if self._failed is not None:
                 raise self._failed
+
+    async def more(self, count: int) -> bool:
+        """Wait until more than ``count`` digests are known.
+
+        Raises:
+            InvalidInputError: The file cannot be read, or changed meanwhile.
+        """
+        while len(self.known) <= count:
+            self._news.clear()
+            if self._failed is None:
+                await self._news.wait()
+            if self._failed is not None:
+                raise self._failed
+        return True
 
     async def finished(self) -> None:
         """Wait until hashing has ended.

@@ -5,24 +5,25 @@ from typing import Any
 
 from shared import errors
 from shared.pb.viseme.gateway.v1 import asset_pb2
+from shared.sdk.testing_assets import FakeAssets
 
 
-class FakeLibraries:
+class FakeLibraries(FakeAssets):
     """Files that lie at a fake edge. What is added is stored as if it had been uploaded."""
 
     library: dict[str, bytes]
     """Files by their names."""
-    stored: dict[str, Any]
-    """Assets by their ids."""
 
     @property
     def libraries(self) -> list[str]:
         """What the libraries are called."""
         return sorted({name.removeprefix("lib:").partition("/")[0] for name in self.library})
 
-    def store(self, data: bytes, name: str) -> str:
-        """Put an asset there; gives its id."""
-        raise NotImplementedError
+    async def GetCapabilities(self, request: Any, context: Any) -> asset_pb2.GetCapabilitiesResponse:
+        """Name one engine and the libraries."""
+        answer = await super().GetCapabilities(request, context)
+        answer.libraries.extend(self.libraries)
+        return answer
 
     async def ListLibrary(self, request: Any, context: Any) -> asset_pb2.ListLibraryResponse:
         """List files, two a page."""

@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from shared.digest import CHUNK_BYTES
-from shared.errors import ConflictError, EdgeUnavailableError, InvalidInputError
+from shared.errors import ConflictError, EdgeUnavailableError, InvalidInputError, TakenOverError
 from shared.pb.viseme.gateway.v1 import asset_pb2
 from shared.rpc.channel import END, send
 from shared.sdk import model
-from shared.sdk.convert import asset_from
+from shared.sdk.convert import asset_from, chunks_from
 from shared.sdk.link import Attempts, Link, read_within
+from shared.sdk.order import Order
 from shared.sdk.pace import Meter, Pause, Throttle
-from shared.sdk.source import Source, chunk_order
+from shared.sdk.rival import Rival
+from shared.sdk.source import Source
 
 PIECE_BYTES: Final = 256 << 10
 """Bytes of one message: gRPC delivers only whole ones, so larger pieces would show no progress on a thin link."""
@@ -64,6 +66,8 @@ class Upload:
         on_progress: Told how far it is.
         throttle: The rate to keep.
         pause: Holds it up.
+        ends_first: Send only the ends of the file, and what the edge waits for, until :meth:`release`.
+        on_sent: Told once when nothing is left to be sent, or another client sends it.
     """
 
     def __init__(
@@ -74,12 +78,16 @@ class Upload:
         *,
         throttle: Throttle | None = None,
         pause: Pause | None = None,
+        ends_first: bool = False,
+        on_sent: Callable[[], None] = lambda: None,
     ) -> None:
         self._link = link
         self._source = source
         self._on_progress = on_progress
         self._throttle = throttle or Throttle()
         self._pause = pause or Pause()
+        self._ends_first = ends_first
+        self._on_sent = on_sent
         self._needs_whole = False
         self._began_open = False
         self._held: set[int] = set()
@@ -91,8 +99,13 @@ class Upload:
         self._held_bytes = 0
         self._skipped_bytes = 0
         self._done_bytes = 0
-        self._landed = asyncio.Event()
-        self._started = asyncio.Event()
+        self._order = Order(0)
+        self._wanted: list[int] = []
+        self._wake = asyncio.Event()
+        self._started = False
+        self._name: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._rival = Rival(link)
+        self._by_other = False
         self._attempts = Attempts(link)
         self._clock = asyncio.get_running_loop().time
         self._meter = Meter(self._clock)
@@ -111,6 +124,11 @@ class Upload:
                 asset = await self._link.persist(self._attempt, self._attempts)
             except _PausedError:
                 continue
+            except TakenOverError:
+                followed = await self._follow()
+                if followed is None:
+                    continue
+                asset = followed
             except (ConflictError, InvalidInputError) as error:
                 if self._began_open and error.field in _WHOLE_FIELDS:
                     continue
@@ -120,10 +138,44 @@ class Upload:
             await self._source.finished()
             return asset
 
+    async def named(self) -> str:
+        """Wait until the edge knows the file as an asset, complete or not; gives the asset's id."""
+        return await asyncio.shield(self._name)
+
+    def release(self) -> None:
+        """Send everything from now on."""
+        self._ends_first = False
+        self._moved = self._clock()
+        self._wake.set()
+
+    async def _follow(self) -> model.Asset | None:
+        """Let the client go on that took the upload over; None when it does not."""
+        await self._source.hashed()
+        self._by_other = True
+        self._sent_before = set(self._sent)
+        self._on_sent()
+        asset = await self._rival.outcome(self._source.asset_id, self._see)
+        self._by_other = False
+        if asset is not None:
+            self._see(set(range(self._source.count)))
+        return asset
+
+    def _see(self, chunks: set[int]) -> None:
+        """Note what the edge has of an upload that another client goes on with."""
+        self._be_named(self._source.asset_id)
+        self._attempts.progress()
+        self._skip(chunks)
+
+    def _be_named(self, asset_id: str) -> None:
+        if not self._name.done():
+            self._name.set_result(asset_id)
+
     async def _attempt(self) -> model.Asset:
         self._moved = self._clock()
         self._flying.clear()
-        self._started.clear()
+        self._started = False
+        # Whether chunks that were sent before a cut arrived, the edge will say; the others need not wait for that.
+        self._order = Order(self._source.count, self._sent - self._held, self._wanted)
         self._sent_before = set(self._sent)
         call = self._link.media.Upload(None)
         sender = asyncio.create_task(self._send(call))
@@ -142,22 +194,40 @@ class Upload:
     async def _send(self, call: Any) -> None:
         if not await self._begin(call):
             return  # the stream is over: the reader knows why
-        # Whether chunks that were sent before a cut arrived, the edge will say; the others need not wait for that.
-        doubtful = self._sent - self._held
-        done: set[int] = set()
-        for skipped in (self._held | doubtful, set[int]()):
-            for index in chunk_order(self._source.count):
-                if index in skipped or index in done:
-                    continue
-                await self._room()
-                await self._source.hashed(index)
-                if not await self._announce(call):
-                    return
-                if index not in self._held and not await self._send_chunk(call, index):
-                    return
-                done.add(index)
-            await self._started.wait()
-        await call.done_writing()
+        while await self._announce(call):
+            index = self._next()
+            if index is None and self._order.is_empty and self._told == self._source.count:
+                self._on_sent()
+                await call.done_writing()
+                return
+            if index is None:
+                await self._news()
+                continue
+            await self._source.hashed(index)
+            if not await self._announce(call):
+                return
+            if index not in self._held and not await self._send_chunk(call, index):
+                return
+
+    def _next(self) -> int | None:
+        """The chunk to send now; None where there is none, or as many are on their way as may be."""
+        if len(self._flying) >= WINDOW_CHUNKS:
+            return None
+        return self._order.next(self._held.__contains__, bulk=not self._ends_first, doubtful=self._started)
+
+    async def _news(self) -> None:
+        """Wait until there may be something to send."""
+        self._wake.clear()
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
+        if self._told < self._source.count:
+            waits.append(asyncio.ensure_future(self._source.more(self._told)))
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                one.result()
+        finally:
+            for one in waits:
+                one.cancel()
 
     async def _begin(self, call: Any) -> bool:
         """Send the manifest; False when the stream is over."""
@@ -207,6 +277,8 @@ class Upload:
             await self._unpaused()
             if index in self._held:
                 return True
+            if not await self._announce(call):
+                return False
             if request.piece.offset_bytes + len(request.piece.data) == len(chunk):
                 self._sent.add(index)  # before it goes: it may arrive although we hear of a cut
             if not await send(call, request):
@@ -220,16 +292,11 @@ class Upload:
                 raise _PausedError
             self._moved = self._clock()
 
-    async def _room(self) -> None:
-        while len(self._flying) >= WINDOW_CHUNKS:
-            self._landed.clear()
-            await self._landed.wait()
-
     def _land(self, chunks: set[int]) -> None:
         self._held_bytes += self._size(chunks - self._held)
         self._held |= chunks
         self._flying -= chunks
-        self._landed.set()
+        self._wake.set()
         self._tell(self._held_bytes)
 
     def _skip(self, chunks: set[int]) -> None:
@@ -245,22 +312,36 @@ class Upload:
             if kind == "complete":
                 self._attempts.progress()
                 self._tell(self._source.size_bytes)
+                self._be_named(answer.complete.asset.asset_id)
                 return asset_from(answer.complete.asset)
             if kind == "start":
                 self._held.clear()
                 self._held_bytes = 0
-                self._started.set()
-                self._skip(_indices(answer.start.held))
+                self._started = True
+                if self._ends_first:  # the edge ends a stream on which nothing comes, but is there
+                    self._attempts.progress()
+                self._skip(self._chunks(answer.start.held))
+                if not self._began_open:
+                    self._be_named(answer.start.asset_id)
             elif kind == "held":
                 self._attempts.progress()
-                self._skip(_indices(answer.held.held))
+                self._skip(self._chunks(answer.held.held))
+                if answer.held.asset_id:
+                    self._be_named(answer.held.asset_id)
             elif kind == "persisted":
                 self._attempts.progress()
-                self._land(_indices(answer.persisted.chunks))
+                self._land(self._chunks(answer.persisted.chunks))
+            elif kind == "wanted":
+                self._wanted = chunks_from(answer.wanted.chunks, self._source.count)
+                self._order.want(self._wanted)
+                self._wake.set()
         raise EdgeUnavailableError(f"the edge at {self._link.address} ended the upload before it was complete")
 
     def _last_moved(self) -> float:
-        return self._clock() if self._pause.is_set() else self._moved
+        return self._clock() if self._pause.is_set() or self._ends_first else self._moved
+
+    def _chunks(self, ranges: Iterable[asset_pb2.ChunkRange]) -> set[int]:
+        return set(chunks_from(ranges, self._source.count))
 
     def _size(self, chunks: set[int]) -> int:
         whole = self._source.size_bytes
@@ -281,6 +362,7 @@ class Upload:
                 skipped_bytes=self._skipped_bytes,
                 bytes_per_s=rate,
                 left_s=left / rate if rate > 0 else None,
+                by_other=self._by_other,
             )
         )
 
@@ -305,7 +387,3 @@ def _runs(indices: Iterable[int]) -> Iterator[tuple[int, int]]:
         first, count = index, 1
     if count:
         yield first, count
-
-
-def _indices(ranges: Iterable[asset_pb2.ChunkRange]) -> set[int]:
-    return {index for run in ranges for index in range(run.first, run.first + run.count)}

@@ -142,7 +142,7 @@ async def test_a_refused_upload_names_what_the_file_was_to_be(
 ) -> None:
     fake.refuse_upload = viseme.LimitExceededError("too large", field="manifest.size_bytes", limit="asset_bytes")
     with pytest.raises(viseme.LimitExceededError) as raised:
-        await edge.dub(video, speech)
+        await (await edge.dub(video, speech)).wait()
     assert raised.value.field in {"video", "speech"}
     assert raised.value.limit == "asset_bytes"
 
@@ -292,6 +292,7 @@ async def test_the_same_key_gives_the_same_job(edge: viseme.Edge, video: Path, s
 async def test_one_file_for_both_is_uploaded_once(fake: FakeEdge, edge: viseme.Edge, video: Path) -> None:
     job = await edge.dub(video, video)
     assert job.status.video_asset_id == job.status.speech_asset_id
+    await job.uploaded()
     assert fake.received_bytes == video.stat().st_size
 
 
@@ -300,6 +301,7 @@ async def test_one_content_in_two_files_is_uploaded_once(fake: FakeEdge, edge: v
     copy.write_bytes(video.read_bytes())
     job = await edge.dub(str(video), copy)
     assert job.status.video_asset_id == job.status.speech_asset_id
+    await job.uploaded()
     assert fake.received_bytes == video.stat().st_size
 
 

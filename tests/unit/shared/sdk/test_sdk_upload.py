@@ -222,7 +222,7 @@ async def test_a_rate_limit_is_kept_and_shared(fake: FakeEdge, tmp_path: Path) -
     loop = asyncio.get_running_loop()
     begun = loop.time()
     async with viseme.connect(fake.address, patience=PATIENCE) as edge:
-        await edge.dub(*files, rate_limit=8 * CHUNK_BYTES, on_progress=told)
+        await (await edge.dub(*files, rate_limit=8 * CHUNK_BYTES, on_progress=told)).uploaded()
     assert loop.time() - begun >= 0.4  # 0.5 less what may be made up for
     # One after the other, the second would not have begun.
     assert min(at_first_end.get(path.name, 0) for path in files) >= CHUNK_BYTES // 2
