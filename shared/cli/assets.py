@@ -44,7 +44,7 @@ def list_(
 
 @assets.command("rm")
 def remove(
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, or beginnings of 6 or more letters.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="Ids, or beginnings of 6 or more letters.")],
     edge: EdgeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,7 +55,7 @@ def remove(
 @assets.command("add")
 def add(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="Files of libraries: lib:LIBRARY/path, see `assets library`.")
+        list[str], typer.Argument(metavar="NAME", help="Files of libraries: lib:LIBRARY/path, see `assets library`.")
     ],
     edge: EdgeOption = None,
     as_json: JsonOption = False,

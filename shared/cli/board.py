@@ -65,13 +65,13 @@ class Track:
 
     def speed(self) -> str:
         """How fast, in words; empty while unknown."""
-        if self.rate <= 0:
+        if self.rate <= 0 or self.by_other:
             return ""
         return f"{self.rate / _MIB:.1f} MiB/s" if self.in_bytes else f"{self.rate:.0f}/s"
 
     def left(self) -> str:
         """How long still, in words; empty while unknown."""
-        if self.complete or self.left_s is None:
+        if self.complete or self.left_s is None or self.by_other:
             return ""
         return f"{duration(self.left_s)} left"
 

@@ -23,6 +23,10 @@ EdgeOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, no bars.")]
 OutputOption = Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="The file to write.")]
+RateOption = Annotated[
+    str,
+    typer.Option("--limit-rate", "--rate", metavar="RATE", help="Upload at most RATE bytes a second: 500K, 2M."),
+]
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, from `viseme jobs`.")]
 
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shared.cli.assets import assets
-from shared.cli.command import EdgeOption, JobArgument, JsonOption, OutputOption, places, run_command, speaks_unicode
+from shared.cli.command import (
+    EdgeOption,
+    JobArgument,
+    JsonOption,
+    OutputOption,
+    RateOption,
+    places,
+    run_command,
+    speaks_unicode,
+)
 from shared.cli.engines import ModelsOption, engines
 from shared.cli.exits import WORDS
 from shared.memory import KEEP_MESSAGES, set_malloc
@@ -31,6 +40,13 @@ app = typer.Typer(
 
 app.add_typer(assets)
 app.add_typer(engines)
+
+
+_PUSH_EXAMPLES = """\b
+viseme push *.mp4 --limit-rate 2M    overnight, on a link that others use, too
+viseme assets list                   what is there by now
+viseme dub a.mp4 b.wav -o out.mp4    sends nothing again
+"""
 
 
 class Fit(StrEnum):
@@ -70,9 +86,7 @@ def dub(
         bool, typer.Option("--keep-length", help="When the speech is shorter: keep the whole video.")
     ] = False,
     engine: Annotated[str, typer.Option(metavar="NAME", help="The engine, from `viseme engines`.")] = "",
-    limit_rate: Annotated[
-        str, typer.Option("--limit-rate", metavar="RATE", help="Upload at most RATE bytes a second: 500K, 2M.")
-    ] = "",
+    limit_rate: RateOption = "",
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the waterfall as JSON.")] = None,
     preview: Annotated[
         str, typer.Option(metavar="FILE", help="Write the result as it is made; `--preview - | mpv -` plays it.")
@@ -108,6 +122,31 @@ def dub(
         return work(order, places(), display)
 
     run_command(run_dub, as_json=as_json)
+
+
+@app.command(epilog=_PUSH_EXAMPLES)
+def push(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Videos, photos, recordings.")],
+    edge: EdgeOption = None,
+    limit_rate: RateOption = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a file on stdout, as each ends; no bars.")
+    ] = False,
+) -> None:
+    """Bring FILES to the edge ahead of any job.
+
+    A later `viseme dub` with the same files sends nothing again. Several files go at once and share the link; one that
+    was interrupted goes on where it was, also from another machine that has the same file. Prints the id and the path
+    of each; a file that cannot be brought is told on stderr, the others still go on, and the exit code is not 0.
+    """
+
+    def run_push(display: "Display") -> Coroutine[Any, Any, None]:
+        from shared.cli.push import push as work
+        from shared.cli.rate import read_rate
+
+        return work(files, edge, places(), display, rate_limit=read_rate(limit_rate), as_json=as_json)
+
+    run_command(run_push, as_json=as_json)
 
 
 @app.command()
