@@ -163,8 +163,8 @@ class JobFailedError(VisemeError):
 
     reason = "job_failed"
 
-    def __init__(self, message: str, *, field: str = "", cause_reason: str = "") -> None:
-        super().__init__(message, field=field)
+    def __init__(self, message: str, *, field: str = "", limit: str = "", cause_reason: str = "") -> None:
+        super().__init__(message, field=field, limit=limit)
         self.cause_reason = cause_reason
 
 

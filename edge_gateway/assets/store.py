@@ -263,7 +263,7 @@ def _rename(source: Path, target: Path) -> None:
 
 def _write(path: Path, digests: Sequence[bytes], chunks: Mapping[int, Sequence[bytes | bytearray]]) -> None:
     with disk_errors(path):
-        handle = os.open(path, os.O_RDWR)
+        handle = _open(path)
         try:
             for index, pieces in chunks.items():
                 # One after the other: what was just hashed is still in the processor's cache.
@@ -289,9 +289,16 @@ def _write_at(handle: int, pieces: Sequence[bytes | bytearray], offset: int) -> 
             rest[0] = rest[0][written:]
 
 
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        raise NotFoundError("the asset was deleted while it was uploaded", field="asset_id") from None
+
+
 def _sync(path: Path) -> None:
     with disk_errors(path):
-        handle = os.open(path, os.O_RDWR)
+        handle = _open(path)
         try:
             os.fdatasync(handle)
         finally:

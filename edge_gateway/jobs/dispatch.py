@@ -110,7 +110,7 @@ class Dispatcher:
             if asset_id in (job.video_asset_id, job.speech_asset_id):
                 field = "video" if asset_id == job.video_asset_id else "speech"
                 await self.stop(job.job_id)
-                await self._end(job.job_id, _failed(error.reason, field, error.message))
+                await self._end(job.job_id, _failed(error.reason, field, error.message, error.limit))
                 # It may have begun in between.
                 await self.stop(job.job_id)
                 await asyncio.to_thread(self.clear, job.job_id)
@@ -177,8 +177,8 @@ class Dispatcher:
 
 def _failed_by(job_id: str, error: VisemeError) -> Change:
     _LOG.warning("job failed", job_id=job_id, reason=error.reason, field=error.field, error=error.message)
-    return _failed(error.reason, error.field, error.message)
+    return _failed(error.reason, error.field, error.message, error.limit)
 
 
-def _failed(reason: str, field: str, message: str) -> Change:
-    return Change(state=JobState.FAILED, error=JobError(reason=reason, field=field, message=message))
+def _failed(reason: str, field: str, message: str, limit: str = "") -> Change:
+    return Change(state=JobState.FAILED, error=JobError(reason=reason, field=field, message=message, limit=limit))

@@ -87,6 +87,8 @@ class JobError:
     reason: str
     field: str
     message: str
+    limit: str = ""
+    """The setting that was exceeded, where one was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from edge_gateway.jobs import preview as previews
 from edge_gateway.jobs import session as sessions
 from edge_gateway.library.bring import BringProgress
 from edge_gateway.library.service import LibraryFile
-from shared.errors import InvalidInputError
+from shared.errors import InvalidInputError, VisemeError
 from shared.media.limits import MediaLimits
 from shared.media.timeline import FitMode
 from shared.pb.viseme.gateway.v1 import asset_pb2, job_pb2
@@ -228,6 +228,10 @@ def options(message: job_pb2.JobOptions) -> jobs.JobOptions:
     return jobs.JobOptions(fit=fit, keep_length=message.keep_length, engine=message.engine)
 
 
+def _job_error(error: jobs.JobError | VisemeError) -> job_pb2.JobError:
+    return job_pb2.JobError(reason=error.reason, field=error.field, message=error.message, limit=error.limit)
+
+
 def job(value: jobs.Job) -> job_pb2.Job:
     """A job."""
     message = job_pb2.Job(
@@ -246,8 +250,7 @@ def job(value: jobs.Job) -> job_pb2.Job:
         last_sequence=value.last_sequence,
     )
     if value.error is not None:
-        error = value.error
-        message.error.CopyFrom(job_pb2.JobError(reason=error.reason, field=error.field, message=error.message))
+        message.error.CopyFrom(_job_error(value.error))
     if value.report is not None:
         message.report.CopyFrom(_report(value.report))
     return message
@@ -319,9 +322,8 @@ def session_answer(answer: sessions.SessionAnswer) -> job_pb2.SessionResponse:
         case sessions.Pong():
             return job_pb2.SessionResponse(pong=job_pb2.Pong(nonce=answer.nonce, time=timestamp(answer.time_us)))
         case sessions.Refused():
-            fault = answer.error
-            error = job_pb2.JobError(reason=fault.reason, field=fault.field, message=fault.message)
-            return job_pb2.SessionResponse(error=job_pb2.SessionError(job_id=answer.job_id, error=error))
+            refused = job_pb2.SessionError(job_id=answer.job_id, error=_job_error(answer.error))
+            return job_pb2.SessionResponse(error=refused)
 
 
 def preview_answer(answer: previews.PreviewAnswer) -> job_pb2.PreviewResponse:

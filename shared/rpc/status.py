@@ -120,10 +120,10 @@ def from_status(status: status_pb2.Status) -> errors.VisemeError | None:
     if not ours:
         return None
     kind = errors.by_reason(info.reason.lower())
-    field = info.metadata.get("field", "")
+    field, limit = info.metadata.get("field", ""), info.metadata.get("limit", "")
     if issubclass(kind, errors.JobFailedError):
-        return kind(status.message, field=field, cause_reason=info.metadata.get("cause_reason", ""))
-    return kind(status.message, field=field, limit=info.metadata.get("limit", ""), retry_after_s=retry_after_s)
+        return kind(status.message, field=field, limit=limit, cause_reason=info.metadata.get("cause_reason", ""))
+    return kind(status.message, field=field, limit=limit, retry_after_s=retry_after_s)
 
 
 def from_rpc_error(

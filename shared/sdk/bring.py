@@ -53,7 +53,7 @@ async def _run(upload: Upload, field: str) -> model.Asset:
 
 
 class Bringing:
-    """Video and speech on their way. Made by :meth:`begin`, ended by :meth:`stop` if it has not ended by itself.
+    """Video and speech on their way. Made by :meth:`open`, begun by :meth:`start`, ended by :meth:`stop` or itself.
 
     The speech goes before the bulk of the video: it is small, and nothing can be rendered without it.
     """
@@ -74,8 +74,8 @@ class Bringing:
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
-    async def begin(cls, link: Link, video: Input, speech: Input, way: Way) -> "Bringing":
-        """Open the files and begin to upload them.
+    async def open(cls, link: Link, video: Input, speech: Input, way: Way) -> "Bringing":
+        """Open the files and begin to hash them.
 
         Raises:
             InvalidInputError: A file cannot be read or is empty.
@@ -86,8 +86,11 @@ class Bringing:
         except BaseException:
             await made._stack.aclose()
             raise
-        made._task = asyncio.create_task(made._run())
         return made
+
+    def start(self) -> None:
+        """Begin to upload."""
+        self._task = asyncio.create_task(self._run())
 
     async def _open(self, video: Input, speech: Input, way: Way) -> None:
         for one, field in ((video, "video"), (speech, "speech")):
@@ -117,7 +120,7 @@ class Bringing:
     @property
     def is_over(self) -> bool:
         """Whether nothing is on its way any more."""
-        return self._task is None or self._task.done()
+        return self._task is not None and self._task.done()
 
     @property
     def failing(self) -> asyncio.Future[None] | None:
@@ -166,6 +169,7 @@ class Bringing:
         self.cancel()
         if self._task is not None:
             await asyncio.wait({self._task})
+        await self._stack.aclose()
 
     async def _names(self) -> tuple[str, str]:
         video, speech = self._given

@@ -162,21 +162,30 @@ class Edge:
             if not (isinstance(given, model.Asset) or is_library_name(given)):
                 await asyncio.to_thread(check_file, Path(given), field=field)
         video, speech = await self._named(video, "video", on_progress), await self._named(speech, "speech", on_progress)
-        uploads = await Bringing.begin(self._link, video, speech, way)
+        uploads = await Bringing.open(self._link, video, speech, way)
         self._bringings = {known for known in self._bringings if not known.is_over} | {uploads}
         try:
-            return await self._submit(uploads, options, idempotency_key or uuid.uuid4().hex, take_up=take_up)
+            # Before anything is sent: a job that only waited for that may end as soon as it has come.
+            unfinished = await self._unfinished() if take_up else []
+            uploads.start()
+            return await self._submit(uploads, options, idempotency_key or uuid.uuid4().hex, unfinished)
         except BaseException:
             await uploads.stop()
             raise
 
-    async def _submit(self, uploads: Bringing, options: job_pb2.JobOptions, key: str, *, take_up: bool) -> Job:
+    async def _submit(
+        self, uploads: Bringing, options: job_pb2.JobOptions, key: str, unfinished: list[job_pb2.Job]
+    ) -> Job:
         video, speech = await uploads.names()
         request = job_pb2.SubmitJobRequest(
             video_asset_id=video, speech_asset_id=speech, options=options, idempotency_key=key
         )
-        if take_up and (known := await self._unfinished(request)) is not None:
-            return Job(self._link, job_from(known), uploads=uploads, is_taken_up=True)
+        wanted = (video, speech, options)
+        for known in unfinished:
+            if (known.video_asset_id, known.speech_asset_id, known.options) == wanted:
+                job = Job(self._link, job_from(known), uploads=uploads, is_taken_up=True)
+                if (await job.refresh()).state not in {model.JobState.FAILED, model.JobState.CANCELLED}:
+                    return job
         try:
             answer = await self._link.call(self._link.jobs.SubmitJob, request)
         except (MissingChunksError, NotFoundError):
@@ -188,14 +197,11 @@ class Edge:
         uploads.job_id = answer.job.job_id
         return Job(self._link, job_from(answer.job), uploads=uploads)
 
-    async def _unfinished(self, request: job_pb2.SubmitJobRequest) -> job_pb2.Job | None:
-        """A job of the same files and options that is not over, among the newest."""
-        wanted = (request.video_asset_id, request.speech_asset_id, request.options)
+    async def _unfinished(self) -> list[job_pb2.Job]:
+        """The jobs that are not over, among the newest."""
+        self._link.warm()
         page = await self._link.call(self._link.jobs.ListJobs, job_pb2.ListJobsRequest(page_size=_NEWEST_JOBS))
-        for job in page.jobs:
-            if (job.video_asset_id, job.speech_asset_id, job.options) == wanted and not job_from(job).state.is_final:
-                return job
-        return None
+        return [job for job in page.jobs if not job_from(job).state.is_final]
 
     async def add(self, name: str, *, field: str = "name", on_progress: ProgressCallback | None = None) -> model.Asset:
         """Make a file that lies at the edge an asset, without an upload; asking again costs nothing until it changes.

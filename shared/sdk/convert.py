@@ -110,7 +110,9 @@ def job_from(job: job_pb2.Job) -> model.JobStatus:
         created=time_from(job.create_time),
         updated=time_from(job.update_time),
         result_asset_id=job.result_asset_id,
-        failure=model.JobFailure(reason=job.error.reason, field=job.error.field, message=job.error.message)
+        failure=model.JobFailure(
+            reason=job.error.reason, field=job.error.field, message=job.error.message, limit=job.error.limit
+        )
         if failed
         else None,
         report=_report_from(job) if job.HasField("report") else None,
@@ -177,4 +179,4 @@ def event_from(event: job_pb2.Event) -> model.Event | None:
 
 def error_from(error: job_pb2.JobError) -> errors.VisemeError:
     """Read an error that came inside a message rather than as a status."""
-    return errors.by_reason(error.reason)(error.message, field=error.field)
+    return errors.by_reason(error.reason)(error.message, field=error.field, limit=error.limit)

@@ -188,7 +188,7 @@ class Job:
             failure = status.failure or model.JobFailure(
                 reason="internal", field="", message="the edge did not say why"
             )
-            raise JobFailedError(failure.message, field=failure.field, cause_reason=failure.reason)
+            raise JobFailedError(failure.message, field=failure.field, limit=failure.limit, cause_reason=failure.reason)
         if status.state is model.JobState.CANCELLED:
             raise CancelledByUserError(f"job {self.id} was cancelled")
         if status.state is not model.JobState.SUCCEEDED or self.report is None:

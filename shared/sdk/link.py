@@ -59,6 +59,10 @@ class Link:
         self.previews: job_pb2_grpc.JobServiceAsyncStub = job_pb2_grpc.JobServiceStub(self._media)
         self.jobs: job_pb2_grpc.JobServiceAsyncStub = job_pb2_grpc.JobServiceStub(self._control)
 
+    def warm(self) -> None:
+        """Begin to connect where much will be sent soon."""
+        self._media.get_state(try_to_connect=True)
+
     async def close(self) -> None:
         """Close both connections."""
         await self._media.close(None)

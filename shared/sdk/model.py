@@ -150,11 +150,12 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFailure:
-    """Why a job failed."""
+    """Why a job failed; ``limit`` is the name of the setting that was exceeded, empty where none was."""
 
     reason: str
     field: str
     message: str
+    limit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from shared.digest import CHUNK_BYTES
-from shared.errors import ConflictError, EdgeUnavailableError, InvalidInputError, TakenOverError
+from shared.errors import ConflictError, EdgeUnavailableError, InvalidInputError, NotFoundError, TakenOverError
 from shared.pb.viseme.gateway.v1 import asset_pb2
 from shared.rpc.channel import END, send
 from shared.sdk import model
@@ -45,8 +45,9 @@ PAUSE_HOLD_S: Final = 30.0
 _DIGESTS: Final = 4096
 """Digests in one message."""
 
-_WHOLE_FIELDS: Final = frozenset({"digests", "manifest.chunk_digests"})
-"""Fields of errors by which an edge asks for the whole manifest: the second is that of one which knows no other."""
+_WHOLE_FIELDS: Final = frozenset({"digests", "manifest.chunk_digests", "asset_id"})
+"""Fields of errors by which an edge asks for the whole manifest: the second is that of one which knows no other, the
+third tells that what began without an id became, by another client, an asset of another file with the same ends."""
 
 _DAMAGED_FIELDS: Final = frozenset({"piece", "piece.data"})
 
@@ -129,7 +130,7 @@ class Upload:
                 if followed is None:
                     continue
                 asset = followed
-            except (ConflictError, InvalidInputError) as error:
+            except (ConflictError, InvalidInputError, NotFoundError) as error:
                 if self._began_open and error.field in _WHOLE_FIELDS:
                     continue
                 if error.field in _DAMAGED_FIELDS:

@@ -30,8 +30,8 @@ LIMITS = AssetLimits(
 )
 COUNT = WINDOW_CHUNKS + 8
 """Chunks of the file: with so many a client that is held up early cannot have sent all of them."""
-PATIENCE = viseme.Patience(takeover_s=60.0)
-HASTY = viseme.Patience(takeover_s=0.2)
+PATIENCE = viseme.Patience(connect_s=60.0, takeover_s=60.0)
+HASTY = viseme.Patience(connect_s=60.0, takeover_s=0.2)
 
 
 class Edge:
@@ -99,7 +99,7 @@ class Client:
 
 
 async def read(edge: Edge, asset: viseme.Asset, tmp_path: Path) -> bytes:
-    async with viseme.connect(edge.address) as connected:
+    async with viseme.connect(edge.address, patience=PATIENCE) as connected:
         return (await connected.assets.save(asset.id, tmp_path / asset.id)).read_bytes()
 
 

@@ -327,22 +327,26 @@ class JobError(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     FIELD_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """A stable short name: invalid_media, no_face, node_unavailable, disk_full, ..."""
     field: _builtins.str
     """The field that is at fault, where one is: video, speech, options.engine, ..."""
     message: _builtins.str
     """What happened and what to do, for a person."""
+    limit: _builtins.str
+    """The name of the setting that was exceeded, where one was: min_speech_seconds, photo_pixels, ..."""
     def __init__(
         self,
         *,
         reason: _builtins.str = ...,
         field: _builtins.str = ...,
         message: _builtins.str = ...,
+        limit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "limit", b"limit", "message", b"message", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
