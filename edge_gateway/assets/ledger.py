@@ -74,8 +74,3 @@ class Ledger:
             chunk_bytes=first.chunk_bytes,
             name=first.name,
         )
-
-    def fits(self, manifest: Manifest) -> bool:
-        """Whether nothing that was announced contradicts a manifest."""
-        theirs = manifest.digests or self.digests
-        return all(mine in (b"", other) for mine, other in zip(self.digests, theirs, strict=True))

@@ -7,6 +7,7 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from edge_gateway.assets.asset import (
     Asset,
@@ -105,6 +106,7 @@ class AssetService:
         self._piece_bytes = piece_bytes
         self._leases = leases
         self._writers: dict[str, Upload] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._room = Room(limits.total_bytes)
         store.growths.on_want = self._want
         store.growths.is_coming = self._writers.__contains__
@@ -125,15 +127,34 @@ class AssetService:
             DeadlineError: the client said nothing for too long, or too little.
         """
         check_manifest(manifest, self.limits)
-        if not manifest.name:
-            await self._evict(manifest)
-        begun = await self._begin_with_room(manifest)
-        await self._renew(begun.asset.asset_id)
-        ledger = Ledger(manifest, begun.known, begun.held)
-        name = begun.asset.asset_id
-        yield Started(asset_id=name, held=ranges(ledger.held))
+        begun, ledger, upload = await self._start(manifest)
         asset = begun.asset
-        if not (asset.ready and ledger.is_complete):
+        try:
+            yield Started(asset_id=asset.asset_id, held=ranges(ledger.held))
+            if not (asset.ready and ledger.is_complete):
+                count = (lambda _: None) if manifest.name else self._count_up
+                async with aclosing(self._receive(upload, messages, count)) as answers:
+                    async for answer in answers:
+                        yield answer
+                if not upload.is_complete:
+                    return
+                if not asset.ready:
+                    asset = await self._finish(upload.name)
+        finally:
+            upload.close()
+            if self._writers.get(upload.name) is upload:
+                del self._writers[upload.name]
+        yield Completed(asset=asset)
+
+    async def _start(self, manifest: Manifest) -> tuple[Begun, Ledger, Upload]:
+        """Begin in place of an older upload; files with the same ends one after the other, as they may share a row."""
+        async with self._turns.setdefault(manifest.upload_id, asyncio.Lock()):
+            if not manifest.name:
+                await self._evict(manifest)
+            begun = await self._begin_with_room(manifest)
+            name = begun.asset.asset_id
+            await self._renew(name)
+            ledger = Ledger(manifest, begun.known, begun.held)
             upload = Upload(
                 self._store,
                 name,
@@ -143,21 +164,10 @@ class AssetService:
                 room=self._room,
                 on_named=lambda named: None if manifest.name else self._write(upload, named),
             )
-            if not manifest.name and (not manifest.is_open or name == manifest.asset_id):
+            is_through = begun.asset.ready and ledger.is_complete
+            if not (manifest.name or is_through) and (not manifest.is_open or name == manifest.asset_id):
                 self._write(upload, name)
-            try:
-                count = (lambda _: None) if manifest.name else self._count_up
-                async with aclosing(self._receive(upload, messages, count)) as answers:
-                    async for answer in answers:
-                        yield answer
-                if not upload.is_complete:
-                    return
-                if not asset.ready:
-                    asset = await self._finish(upload.name)
-            finally:
-                if self._writers.get(upload.name) is upload:
-                    del self._writers[upload.name]
-        yield Completed(asset=asset)
+        return begun, ledger, upload
 
     async def _begin(self, manifest: Manifest) -> Begun:
         now = time.time_ns() // 1000
@@ -214,10 +224,13 @@ class AssetService:
             await asyncio.sleep(_SWEEP_S)
 
     async def _evict(self, manifest: Manifest) -> None:
-        """End an older upload of the same file; what came of it by now is safe then."""
+        """End an older upload of the same file; what came of it by now is safe then.
+
+        So ends one that has no id yet and whose file only has the same ends: the row is about to become this one's.
+        """
         for name in {manifest.upload_id, manifest.asset_id}:
             older = self._writers.get(name)
-            if older is not None and older.fits(manifest):
+            if older is not None:
                 older.evict()
                 await older.ended()
 

@@ -161,6 +161,10 @@ class Upload:
         self._news.set()
         self._stop_taking()
 
+    def close(self) -> None:
+        """Say that nothing more comes, also of an upload that was never run."""
+        self._ended.set()
+
     async def ended(self) -> None:
         """Wait until what had come of an upload that ends is safe."""
         await self._ended.wait()
@@ -169,10 +173,6 @@ class Upload:
         """Tell the client what somebody waits for; takes the place of what it was told before."""
         self._unsaid_wanted = chunks
         self._news.set()
-
-    def fits(self, manifest: Manifest) -> bool:
-        """Whether this may be an upload of that file."""
-        return self._ledger.fits(manifest)
 
     async def run(self, messages: AsyncIterator[UploadMessage]) -> AsyncGenerator[Held | Persisted | Wanted, None]:
         """Take pieces and digests until the asset is complete or the client stops; says what is there and became safe.

@@ -21,7 +21,7 @@ from shared.cli.command import (
     speaks_unicode,
 )
 from shared.cli.engines import ModelsOption, engines
-from shared.cli.exits import WORDS
+from shared.cli.exits import WORDS, ExitCode
 from shared.memory import KEEP_MESSAGES, set_malloc
 
 if TYPE_CHECKING:
@@ -233,4 +233,17 @@ def run() -> None:
     # gRPC's own log lines are for its developers; set before it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     set_malloc(KEEP_MESSAGES, os.environ)
-    app(prog_name="viseme")
+    try:
+        app(prog_name="viseme")
+    except SystemExit as end:
+        if end.code == ExitCode.USAGE:
+            _explain_dashes(sys.argv[1:])
+        raise
+
+
+def _explain_dashes(words: list[str]) -> None:
+    """Tell whoever named a file that begins with a dash how to name it."""
+    plain = words[: words.index("--")] if "--" in words else words
+    for word in plain:
+        if word.startswith("-") and len(word) > 2 and Path(word).exists():
+            print(f"viseme: {word} was taken for an option; for the file write ./{word}", file=sys.stderr)

@@ -1,13 +1,18 @@
 """``viseme up``: the parts on this machine, until somebody stops them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.cli.display import Display
+import typer
+
+from shared.cli.display import Display, JsonDisplay, show_error
+from shared.cli.exits import ExitCode
 from shared.cli.local import running_parts
 from shared.cli.state import stated
+from shared.errors import ConflictError
 from shared.lock import locked
 
 
@@ -28,7 +33,7 @@ async def up(order: UpOrder, state: Path, display: Display) -> None:
     Raises:
         VisemeError: A part does not start.
     """
-    with locked(order.data):
+    with _only_user(order.data, display):
         async with running_parts(
             data=order.data,
             edge_listens=order.edge_listens,
@@ -42,3 +47,15 @@ async def up(order: UpOrder, state: Path, display: Display) -> None:
                 page = f", the page is http://{web}" if web else ""
                 display.note(f"ready: viseme dub VIDEO AUDIO -o OUT{page}; data in {order.data}; Ctrl-C stops all")
                 await asyncio.Event().wait()
+
+
+@contextmanager
+def _only_user(data: Path, display: Display) -> Iterator[None]:
+    """Hold the data folder; where it is in use, end as the programs themselves do: with the code of a wrong call."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(data))
+        except ConflictError as error:
+            show_error(error, ExitCode.USAGE, as_json=isinstance(display, JsonDisplay))
+            raise typer.Exit(ExitCode.USAGE) from None
+        yield

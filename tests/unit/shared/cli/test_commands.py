@@ -14,6 +14,7 @@ import pytest
 
 from shared import errors
 from shared.cli.exits import ExitCode, exit_code
+from shared.lock import locked
 from shared.pb.viseme.gateway.v1 import job_pb2
 from shared.sdk.model import JobState, Stage
 from shared.sdk.testing import RESULT, FakeEdge, progress, state
@@ -319,3 +320,17 @@ async def test_assets_are_listed_and_deleted(fake: FakeEdge, cli: Cli) -> None:
     wrong = await cli("assets", "rm", "abc", "--edge", fake.address)
     assert wrong.code == ExitCode.BAD_INPUT
     assert "at least 6 letters" in wrong.err
+
+
+async def test_a_file_that_begins_with_a_dash_is_told_apart_from_options(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "-clip.mp4").write_bytes(b"v")
+    ended = await cli("dub", "-clip.mp4", "speech.wav", "-o", "out.mp4")
+    assert ended.code == ExitCode.USAGE
+    assert "for the file write ./-clip.mp4" in ended.err
+
+
+async def test_up_on_a_used_folder_is_a_wrong_call(cli: Cli, tmp_path: Path) -> None:
+    with locked(tmp_path / "data"):
+        ended = await cli("up", "--data", tmp_path / "data")
+    assert ended.code == ExitCode.USAGE
+    assert "data" in ended.err
