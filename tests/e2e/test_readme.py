@@ -23,10 +23,11 @@ pytestmark = pytest.mark.stack
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+CARD = (ROOT / "deploy" / "networks.md").read_text()
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def _blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def desk(tmp_path: Path, clip: Path, short_speech: Path) -> Path:
     if torch is not None:
         save(random_network(divisor=16), tmp_path / "wav2lip_gan.pth")
         copying_network(tmp_path / "mouth.onnx")
-        (card,) = _blocks("toml")
+        (card,) = _blocks("toml", CARD)
         (tmp_path / "mouth.toml").write_text(card)
     return tmp_path
 
