@@ -122,9 +122,9 @@ async def running_node(
 async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory]) -> AsyncIterator[Node]:
     listen = parse_listen(settings.listen, insecure=settings.insecure)
     metrics_listen = parse_listen(settings.metrics, field="metrics", insecure=settings.insecure)
-    tell_congestion_control(listen)
     async with AsyncExitStack() as stack:
         stack.enter_context(locked(settings.data))
+        tell_congestion_control(listen)
         page = new_registry()
         metrics = NodeMetrics(page, node=settings.node_name)
         tasks = _Background(stack, await stack.enter_async_context(asyncio.TaskGroup()))

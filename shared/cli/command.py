@@ -39,6 +39,9 @@ def run_command(
 
     try:
         run_interruptible(lambda: work(choose_display(as_json=as_json)))
+        # Python would do it after us, when an error can no longer be told.
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except VisemeError as error:
         code = exit_code(error)
         show_error(error, code, as_json=as_json)

@@ -100,7 +100,7 @@ def wav2lip(
 @importing.command()
 def onnx(
     file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The network.")],
-    card: Annotated[Path, typer.Option(metavar="CARD.toml", help="What it is: see README, Your own network.")],
+    card: Annotated[Path, typer.Option(metavar="CARD.toml", help="What it is: see deploy/networks.md.")],
     name: NameOption = "",
     models: ModelsOption = None,
     edge: EdgeOption = None,

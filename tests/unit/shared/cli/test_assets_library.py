@@ -79,6 +79,8 @@ def test_a_name_wants_an_edge_and_a_path_is_none(tmp_path: Path) -> None:
         engine="",
         rate_limit=0,
         report=None,
+        preview=None,
+        as_json=False,
         words=("viseme",),
         plain=True,
     )
