@@ -15,12 +15,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from edge_gateway.assets.asset import display_name
 from edge_gateway.assets.stream import CHECKSUMS, Checksum, NewStream, Stream, StreamLimits
 from edge_gateway.assets.stream_upload import StreamUploads
+from edge_gateway.web.answer import refusal
 from edge_gateway.web.origin import foreign_header
 from shared.errors import InvalidInputError, LimitExceededError, NotFoundError, VisemeError
 from shared.rpc.status import statuses_of
@@ -210,14 +211,7 @@ def _problem(error: VisemeError, status: int, *, with_body: bool) -> Response:
     headers = {**_HEADERS, **({"Tus-Version": _VERSION} if status == HTTPStatus.PRECONDITION_FAILED else {})}
     if not with_body:
         return Response(status_code=status, headers=headers)
-    told = {
-        "reason": error.reason,
-        "message": error.message,
-        "field": error.field,
-        "limit": error.limit,
-        "retryable": error.retryable,
-    }
-    return JSONResponse({"error": told}, status_code=status, headers=headers)
+    return refusal(error, headers=headers, status=status)
 
 
 def _check_version(request: Request) -> None:
