@@ -31,7 +31,11 @@ class Room:
         while self.is_full:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
-            await turn
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self.change(0)  # it may have been this one's turn
+                raise
 
     def change(self, by_bytes: int) -> None:
         """More bytes wait than before, or fewer."""

@@ -93,9 +93,9 @@ class TusFiles:
                 _check_version(request)
                 _check_origin(request)
             return await _handler(handlers, method)(request)
-        except _RefusedError as refusal:
-            error: VisemeError = InvalidInputError(refusal.message, field=refusal.field)
-            status = refusal.status
+        except _RefusedError as refused:
+            error: VisemeError = InvalidInputError(refused.message, field=refused.field)
+            status = refused.status
         except VisemeError as raised:
             error, status = raised, statuses_of(raised).http
         except ConnectionError:

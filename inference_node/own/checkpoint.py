@@ -60,13 +60,15 @@ def read_tensors(path: Path, *, limit_bytes: int) -> dict[str, npt.NDArray[np.ge
         raise _broken(path, _first_line(error)) from error
     state = _unwrapped(found)
     if len(state) > MAX_TENSORS:
-        raise LimitExceededError(f"the checkpoint has {len(state)} tensors", field="checkpoint", limit="MAX_TENSORS")
+        message = f"the checkpoint has {len(state)} tensors, at most {MAX_TENSORS} are read"
+        raise LimitExceededError(message, field="checkpoint", limit="max_tensors")
     if any(name.startswith(_PREFIX) for name in state):
         state = {name.removeprefix(_PREFIX): value for name, value in state.items()}
     total = sum(value.numel() * value.element_size() for value in state.values())
     if total > limit_bytes:
         # Tensors may share one storage and still be many times its size.
-        raise LimitExceededError(f"its tensors have {total} bytes", field="checkpoint", limit="file_bytes")
+        message = f"its tensors have {total} bytes, at most {limit_bytes} are read"
+        raise LimitExceededError(message, field="checkpoint", limit="file_bytes")
     return {name: _array(name, value) for name, value in state.items()}
 
 
@@ -79,7 +81,8 @@ def _check_container(path: Path, limit_bytes: int) -> None:
     except OSError as error:
         raise InvalidInputError(f"{path.name} cannot be read: {error.strerror}", field="checkpoint") from error
     if size > limit_bytes:
-        raise LimitExceededError(f"{path.name} has {size} bytes", field="checkpoint", limit="file_bytes")
+        message = f"{path.name} has {size} bytes, at most {limit_bytes} are read"
+        raise LimitExceededError(message, field="checkpoint", limit="file_bytes")
     if not zipfile.is_zipfile(path):
         if head != _LEGACY:
             raise _broken(path, "it begins like neither form that torch writes")

@@ -41,7 +41,8 @@ def read_onnx(arguments: dict[str, Any]) -> dict[str, Any]:
     path, card = Path(arguments["path"]), card_of(arguments["card"])
     limit = int(arguments["limit_bytes"])
     if path.stat().st_size > limit:
-        raise LimitExceededError(f"{path.name} has {path.stat().st_size} bytes", field="network", limit="file_bytes")
+        message = f"{path.name} has {path.stat().st_size} bytes, at most {limit} are read"
+        raise LimitExceededError(message, field="network", limit="file_bytes")
     try:
         model = onnx.load(path, load_external_data=False)
     except (DecodeError, ValueError) as error:

@@ -47,6 +47,16 @@ async def test_as_many_go_on_as_there_is_room_for_in_the_order_in_which_they_cam
     assert went == [0, 2, 3]
 
 
+async def test_who_leaves_when_it_is_their_turn_lets_the_next_one_go_on() -> None:
+    room = Room(CHUNK_BYTES)
+    room.change(CHUNK_BYTES)
+    first, second = (asyncio.create_task(room.free()) for _ in range(2))
+    await asyncio.wait({first, second}, timeout=0)
+    room.change(-CHUNK_BYTES)
+    first.cancel()
+    await asyncio.wait_for(second, 10)
+
+
 async def test_uploads_that_hold_chunks_half_done_neither_stop_each_other_nor_take_more_than_there_is(
     store: AssetStore, catalog: Catalog
 ) -> None:
