@@ -115,15 +115,37 @@ def _mouth_axes(move: LipMove, axes: FaceAxes, corner: Floats) -> npt.NDArray[np
 
 
 def _curves(move: LipMove, axes: FaceAxes, index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    lines = np.stack([move.upper_line[index], move.lower_line[index]])
+    curves, ends = _along(lines, move, axes, index)
+    softness = _EDGE_PX / axes.height[index]
+    return curves, np.array([*ends, softness], dtype=np.float32)
+
+
+def curves_of(move: LipMove, axes: FaceAxes) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The edges of both lips along the mouth after the move, and where the mouth ends.
+
+    Returns:
+        float32 [N, 4, KNOTS]: outer and inner edge of the upper lip, inner and outer edge of the lower one, in heights
+        below the closed lip line; float32 [N, 2]: the ends to the left and to the right, in reaches.
+    """
+    lines = move.target[:, [rows(line) for line in (UPPER_OUTER, UPPER_INNER, LOWER_INNER, LOWER_OUTER)]]
+    found = [_along(lines[index], move, axes, index, ends_of=1) for index in range(len(lines))]
+    return np.stack([curves for curves, _ in found]), np.stack([ends for _, ends in found])
+
+
+def _along(
+    lines: Floats, move: LipMove, axes: FaceAxes, index: int, *, ends_of: int = 0
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Lines of 11 points [K, 11, 2] as depths over the mouth's length [K, KNOTS], and the ends of one of them."""
     inverse = np.linalg.inv(axes.basis()[index]) / axes.height[index]
     knots = np.linspace(-REACH, REACH, KNOTS)
+    placed = (lines - move.origin[index]) @ inverse.T
     curves = []
-    for line in (move.upper_line[index], move.lower_line[index]):
-        right, down = (_SPLINE @ ((line - move.origin[index]) @ inverse.T)).T
+    for line in placed:
+        right, down = (_SPLINE @ line).T
         curves.append(np.interp(knots, np.maximum.accumulate(right + 1e-9 * np.arange(len(right))), down))
-    ends = ((move.upper_line[index][[0, -1]] - move.origin[index]) @ inverse.T)[:, 0] / REACH
-    softness = _EDGE_PX / axes.height[index]
-    return np.stack(curves).astype(np.float32), np.array([*ends, softness], dtype=np.float32)
+    ends = placed[ends_of][[0, -1], 0] / REACH
+    return np.stack(curves).astype(np.float32), ends.astype(np.float32)
 
 
 def _spline_matrix(count: int) -> Floats:

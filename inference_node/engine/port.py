@@ -57,6 +57,10 @@ class FaceFrames:
     crops: Pixels
     landmarks: Points
 
+    def part(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.intp] | Sequence[int]) -> "FaceFrames":
+        """Some of them."""
+        return FaceFrames(crops=self.crops[chosen], landmarks=self.landmarks[chosen])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedFrames:

@@ -7,7 +7,7 @@ from typing import Final
 from inference_node.engine.port import Engine, Tensors
 from shared.errors import ConflictError, NotFoundError
 
-DEFAULT_ENGINE = "warp"
+DEFAULT_ENGINE = "viseme"
 MODEL_REPOSITORY: Final = Path(__file__).resolve().parents[1] / "model_repository"
 """The networks of the engines that come with viseme."""
 
@@ -70,6 +70,7 @@ def registry(factories: Mapping[str, EngineFactory], tensors: Tensors, *, defaul
 
 def builtin_engines() -> dict[str, EngineFactory]:
     """The engines that come with viseme."""
-    from inference_node.engine.warp import WarpEngine  # noqa: PLC0415 - an engine is loaded where it is used
+    from inference_node.engine.viseme import VisemeEngine  # noqa: PLC0415 - engines are loaded where they are used
+    from inference_node.engine.warp import WarpEngine  # noqa: PLC0415
 
-    return {DEFAULT_ENGINE: WarpEngine}
+    return {DEFAULT_ENGINE: VisemeEngine, "warp": WarpEngine}

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inference_node.engine.face_axes import FaceAxes
+from inference_node.engine.face_axes import FaceAxes, Floats
 from inference_node.engine.field import GRID_STEP, KNOTS, REACH, MouthPlan, plan_mouths
 from inference_node.engine.inside import HEIGHT_PX, WIDTH_PX, Inside, made_up, remembered, skin_tone
-from inference_node.engine.lip_edges import beyond_inner_line
-from inference_node.engine.lips import LipMove, jaw_drop, move_lips, openness, smoothstep
+from inference_node.engine.lips import jaw_drop, move_lips, openness, smoothstep
 from inference_node.engine.port import EngineCard, FaceFrames, Memory, Patch, RenderedFrames, Tensors
+from inference_node.engine.sketch import Sketch, sketch
 from inference_node.speech.listener import Listener
 from inference_node.speech.mouth import MouthTrack
 
@@ -37,8 +37,8 @@ INPUTS: Mapping[str, tuple[tuple[int, ...], str]] = MappingProxyType(
 
 _MODEL = "warp"
 _BATCH = 8
-_OPEN_ENOUGH = 0.035
-_WIDE_ENOUGH = 0.13
+OPEN_ENOUGH = 0.035
+WIDE_ENOUGH = 0.13
 _WIDEST_REST = 0.60  # of the eyes' distance; a mouth that is wider wherever it is seen, smiles
 _USUAL_WIDTH = 0.54
 _MIDDLING_SKIN = np.array([190.0, 150.0, 130.0])
@@ -76,60 +76,64 @@ class WarpEngine:
 
     async def remember(self, frames: FaceFrames) -> WarpMemory:
         """Learn a face from reference frames: how wide its mouth is at rest, and what is inside."""
-        return await asyncio.to_thread(_learn, frames)
+        return await asyncio.to_thread(learn, frames)
 
     async def render(self, frames: FaceFrames, shapes: npt.NDArray[np.float32], memory: Memory) -> RenderedFrames:
         """Paint the shapes into the frames."""
         known = cast("WarpMemory", memory)
-        patches = np.ascontiguousarray(_patches(frames.crops))
+        patches = np.ascontiguousarray(patches_of(frames.crops))
         masks = np.zeros((len(patches), 6), dtype=np.float32)
-        seen = np.flatnonzero(_usable(frames.landmarks))
+        seen = np.flatnonzero(usable(frames.landmarks))
         for start in range(0, len(seen), _BATCH):
             part = seen[start : start + _BATCH]
-            inputs, masks[part] = await asyncio.to_thread(
-                _prepare, frames.crops[part], frames.landmarks[part], shapes[part], known
-            )
+            inputs, masks[part] = await asyncio.to_thread(_prepare, frames.part(part), shapes[part], known)
             answer = await self._tensors.infer(_MODEL, inputs, [OUTPUT])
             patches[part] = answer[OUTPUT]
         return RenderedFrames(patches=patches, masks=masks)
 
 
-def _patches(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def patches_of(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The part of the crops that is painted."""
     return crops[:, PATCH.y : PATCH.y + PATCH.height, PATCH.x : PATCH.x + PATCH.width]
 
 
-def _usable(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+def usable(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """Frames with a face that has a size; nothing is painted into the others."""
     tall = np.linalg.norm(landmarks[:, 152] - landmarks[:, 10], axis=-1)
     wide = np.linalg.norm(landmarks[:, 263] - landmarks[:, 33], axis=-1)
     return np.asarray(np.isfinite(landmarks).all(axis=(1, 2)) & (tall > _SMALLEST_PX) & (wide > _SMALLEST_PX / 4))
 
 
-def _learn(frames: FaceFrames) -> WarpMemory:
-    usable = _usable(frames.landmarks)
-    if not usable.any():
+def learn(frames: FaceFrames) -> WarpMemory:
+    """What there is to remember of a face in reference frames."""
+    seen = usable(frames.landmarks)
+    if not seen.any():
         return WarpMemory(inside=made_up(_MIDDLING_SKIN), rest_width=_USUAL_WIDTH)
-    frames = FaceFrames(crops=frames.crops[usable], landmarks=frames.landmarks[usable])
+    frames = frames.part(seen)
     axes = FaceAxes.of(frames.landmarks)
     resting = axes.aperture <= np.quantile(axes.aperture, 0.4)
     rest_width = float(np.median(axes.width[resting]))
     rest_width -= _SMILE_TAKEN * max(0.0, rest_width - _WIDEST_REST)
     best = int(np.argmax(_worth(frames, axes)))
     crop, points = frames.crops[best], frames.landmarks[best : best + 1]
-    if axes.aperture[best] < _OPEN_ENOUGH:
+    if axes.aperture[best] < OPEN_ENOUGH:
         return WarpMemory(inside=made_up(skin_tone(crop, points[0])), rest_width=rest_width)
     axes = FaceAxes.of(points)
     origin = move_lips(points, axes, np.zeros((1, 4)), rest_width, np.zeros((1, 2, 9))).origin
     return WarpMemory(inside=remembered(crop, points[0], axes, origin[0]), rest_width=rest_width)
 
 
-def _worth(frames: FaceFrames, axes: FaceAxes) -> npt.NDArray[np.float64]:
+def _worth(frames: FaceFrames, axes: FaceAxes) -> Floats:
     """How well each frame shows the inside of the mouth: open, not turned away, not blurred."""
-    openings = np.minimum(axes.aperture, _WIDE_ENOUGH) / _WIDE_ENOUGH
+    return np.asarray(np.minimum(axes.aperture, WIDE_ENOUGH) / WIDE_ENOUGH * clearness(frames, axes))
+
+
+def clearness(frames: FaceFrames, axes: FaceAxes) -> Floats:
+    """How clearly each frame shows the face: not turned away, not blurred."""
     facing = smoothstep(0.6, 1.0, axes.turned())
     detail = np.array([_detail(crop, points) for crop, points in zip(frames.crops, frames.landmarks, strict=True)])
     sharp = np.clip(detail / max(float(np.quantile(detail, 0.9)), 1e-6), 0.0, 1.0)
-    return np.asarray(openings * (0.5 + 0.5 * facing) * (0.7 + 0.3 * sharp))
+    return np.asarray((0.5 + 0.5 * facing) * (0.7 + 0.3 * sharp))
 
 
 def _detail(crop: npt.NDArray[np.uint8], points: npt.NDArray[np.float32]) -> float:
@@ -143,36 +147,35 @@ def _detail(crop: npt.NDArray[np.uint8], points: npt.NDArray[np.float32]) -> flo
 
 
 def _prepare(
-    crops: npt.NDArray[np.uint8],
-    landmarks: npt.NDArray[np.float32],
-    shapes: npt.NDArray[np.float32],
-    memory: WarpMemory,
+    frames: FaceFrames, shapes: npt.NDArray[np.float32], memory: WarpMemory
 ) -> tuple[dict[str, npt.NDArray[np.generic]], npt.NDArray[np.float32]]:
-    axes = FaceAxes.of(landmarks)
-    beyond = np.stack([beyond_inner_line(crop, points) for crop, points in zip(crops, landmarks, strict=True)])
-    move = move_lips(landmarks, axes, shapes, memory.rest_width, beyond)
-    plan: MouthPlan = plan_mouths(move, axes, PATCH, crops.shape[1])
-    inputs: dict[str, npt.NDArray[np.generic]] = {
-        "PATCH": np.ascontiguousarray(_patches(crops)),
-        "INSIDE": np.repeat(memory.inside.picture[None], len(crops), axis=0),
+    drawn = sketch(frames, shapes, memory.rest_width)
+    plan = plan_mouths(drawn.move, drawn.axes, PATCH, frames.crops.shape[1])
+    return warp_inputs(drawn, plan, memory), plan.masks
+
+
+def warp_inputs(drawn: Sketch, plan: MouthPlan, memory: WarpMemory) -> dict[str, npt.NDArray[np.generic]]:
+    """What the network is given (``INPUTS``) of frames whose lips are laid out."""
+    count = len(drawn.frames.crops)
+    return {
+        "PATCH": np.ascontiguousarray(patches_of(drawn.frames.crops)),
+        "INSIDE": np.repeat(memory.inside.picture[None], count, axis=0),
         "FLOWS": plan.flows,
         "AXES": plan.axes,
         "CURVES": plan.curves,
-        "TONE": np.concatenate([_tones(crops, landmarks, axes, move, memory.inside), plan.ends], axis=1),
+        "TONE": np.concatenate([_tones(drawn, memory.inside), plan.ends], axis=1),
     }
-    return inputs, plan.masks
 
 
-def _tones(
-    crops: npt.NDArray[np.uint8],
-    landmarks: npt.NDArray[np.float32],
-    axes: FaceAxes,
-    move: LipMove,
-    inside: Inside,
-) -> npt.NDArray[np.float32]:
+def skin_tones(frames: FaceFrames) -> Floats:
+    """Mean colour of the skin around the mouth of every frame [N, 3]."""
+    return np.stack([skin_tone(crop, points) for crop, points in zip(frames.crops, frames.landmarks, strict=True)])
+
+
+def _tones(drawn: Sketch, inside: Inside) -> npt.NDArray[np.float32]:
     """Per frame: gain of red, green and blue, way of the lower jaw, scale along the mouth, strength of the lip line."""
-    tones = np.stack([skin_tone(crop, points) for crop, points in zip(crops, landmarks, strict=True)])
-    gains = np.clip(tones / np.maximum(inside.tone, 1.0), 0.5, 1.8)
+    axes, move = drawn.axes, drawn.move
+    gains = np.clip(skin_tones(drawn.frames) / np.maximum(inside.tone, 1.0), 0.5, 1.8)
     apart = smoothstep(0.015, 0.06, move.aperture)
     drop = inside.jaw * apart * (inside.lower - jaw_drop(move.aperture))
     stretch = REACH * axes.height / axes.eyes

@@ -62,7 +62,7 @@ def test_the_report_has_the_documented_shape(stack: Stack, clip: Path, short_spe
     assert set(stages) <= set(report["stages"])
     assert report["frames"] == 50
     assert report["fps"] == pytest.approx(25)
-    assert report["engine"] == "warp"
+    assert report["engine"] == "viseme"
     assert report["link_profile"] == "balanced"
 
 
@@ -228,7 +228,7 @@ def test_jobs_engines_and_download_speak_json(
     report = stack.dub(clip, short_speech, tmp_path / "out.mp4")
     jobs = run_json("jobs")
     assert report["job_id"] in json.dumps(jobs)
-    assert "warp" in json.dumps(run_json("engines"))
+    assert "viseme" in json.dumps(run_json("engines"))
     stack.viseme("download", report["job_id"], "-o", str(tmp_path / "again.mp4"))
     assert (tmp_path / "again.mp4").read_bytes() == (tmp_path / "out.mp4").read_bytes()
 

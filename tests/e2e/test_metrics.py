@@ -88,7 +88,7 @@ def test_jobs_are_counted_by_state(watched: dict[str, object], edge: dict[str, M
 def test_stages_are_histograms_from_5_ms_to_10_minutes(edge: dict[str, Metric], node: dict[str, Metric]) -> None:
     stages = edge["viseme_edge_stage_seconds"]
     for stage in ("prepare", "send", "queue", "infer", "return", "composite"):
-        assert _sum(stages, "_count", edge="here", engine="warp", stage=stage) == 1, stage
+        assert _sum(stages, "_count", edge="here", engine="viseme", stage=stage) == 1, stage
     for family in (stages, edge["viseme_edge_job_seconds"], node["viseme_node_step_seconds"]):
         bounds = _buckets(family)
         assert (bounds[0], bounds[-1]) == (0.005, 600)
@@ -112,9 +112,9 @@ def test_the_node_tells_its_queue_frames_and_tritons_latency(
 ) -> None:
     assert _sum(node["viseme_node_queue_depth"], node="there") == 0
     assert _sum(node["viseme_node_queue_seconds"], "_count", node="there") > 0
-    assert _sum(node["viseme_node_frames_rendered"], "_total", engine="warp") == report["frames"]
-    assert _sum(edge["viseme_edge_frames"], "_total", engine="warp") == report["frames"]
-    for model in ("speech", "warp"):
+    assert _sum(node["viseme_node_frames_rendered"], "_total", engine="viseme") == report["frames"]
+    assert _sum(edge["viseme_edge_frames"], "_total", engine="viseme") == report["frames"]
+    for model in ("speech", "viseme"):
         assert _sum(node["viseme_node_network_seconds"], "_count", node="there", model=model) > 0
     assert _sum(node["viseme_node_triton_state"], state="ready") == 1
 

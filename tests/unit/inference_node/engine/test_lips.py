@@ -1,6 +1,3 @@
-import json
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -10,8 +7,9 @@ from inference_node.engine.field import plan_mouths
 from inference_node.engine.lips import LipMove, move_lips
 from inference_node.engine.port import Patch
 from inference_node.engine.rig import LOWER_OUTER, PER_APERTURE, POINTS, UPPER_OUTER
+from tests.mean_face import MEAN_FACE
 
-_FACE = np.array(json.loads((Path(__file__).parent / "canonical_face.json").read_text()), dtype=np.float64)
+_FACE = MEAN_FACE.astype(np.float64)
 _PATCH = Patch(x=56, y=128, width=208, height=176)
 
 

@@ -1,7 +1,5 @@
-import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -10,43 +8,13 @@ import torch
 from inference_node.engine.face_axes import FaceAxes
 from inference_node.engine.local import LocalTensors
 from inference_node.engine.port import FaceFrames, RenderedFrames
-from inference_node.engine.rig import LOWER_INNER, PER_APERTURE, POINTS, UPPER_INNER
 from inference_node.engine.warp import INPUTS, OUTPUT, PATCH, WarpEngine
 from inference_node.training import warp_export
+from tests.mean_face import MEAN_FACE, landmarks
+from tests.mean_face import frames as frames_of
 
-_FACE = np.array(json.loads((Path(__file__).parent / "canonical_face.json").read_text()), dtype=np.float32)
 _REPOSITORY = Path(warp_export.__file__).resolve().parent.parent / "model_repository"
 _CLOSED, _OPEN = (0.0, 0.0, 0.0, 0.0), (0.09, 0.0, 0.0, 0.0)
-
-
-def _landmarks(aperture: float) -> npt.NDArray[np.float32]:
-    """The mean face of a closed mouth, its jaw dropped."""
-    points = _FACE.copy()
-    points[POINTS] += (PER_APERTURE * aperture * 197.0).astype(np.float32)
-    return points
-
-
-def _crop(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Grainy skin, red lips, and between open ones white teeth above the dark."""
-    grain = np.random.default_rng(5).normal(0.0, 4.0, (320, 320, 3))
-    crop = np.clip(np.array([196.0, 150.0, 130.0]) + grain, 0, 255).astype(np.uint8)
-    outer = landmarks[[61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146]]
-    inner = landmarks[[*UPPER_INNER, *LOWER_INNER[::-1]]]
-    cv2.fillPoly(crop, [np.rint(outer * 16).astype(np.int32)], (170, 80, 80), cv2.LINE_AA, 4)
-    if landmarks[14, 1] - landmarks[13, 1] < 4.0:
-        return crop
-    hole = np.zeros((320, 320), dtype=np.uint8)
-    cv2.fillPoly(hole, [np.rint(inner * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
-    teeth = hole.copy()
-    teeth[int(landmarks[13, 1]) + 7 :] = 0
-    crop[hole > 0] = (40, 15, 15)
-    crop[teeth > 0] = (225, 215, 200)
-    return crop
-
-
-def _frames(*apertures: float) -> FaceFrames:
-    landmarks = np.stack([_landmarks(aperture) for aperture in apertures])
-    return FaceFrames(crops=np.stack([_crop(points) for points in landmarks]), landmarks=landmarks)
 
 
 def _shapes(*rows: tuple[float, ...]) -> npt.NDArray[np.float32]:
@@ -60,7 +28,7 @@ def engine() -> WarpEngine:
 
 def _hole(rendered: RenderedFrames, index: int) -> int:
     """Pixels around the mouth that are as dark as a cavity or as white as teeth."""
-    left, right, top, bottom = _FACE[61, 0], _FACE[291, 0], _FACE[0, 1] - 8, _FACE[152, 1] - 8
+    left, right, top, bottom = MEAN_FACE[61, 0], MEAN_FACE[291, 0], MEAN_FACE[0, 1] - 8, MEAN_FACE[152, 1] - 8
     rows = slice(int(top) - PATCH.y, int(bottom) - PATCH.y)
     area = rendered.patches[index, rows, int(left) - PATCH.x : int(right) - PATCH.x].astype(int)
     dark = area.sum(axis=2) < 200
@@ -69,7 +37,7 @@ def _hole(rendered: RenderedFrames, index: int) -> int:
 
 
 async def test_an_open_mouth_closes_and_a_closed_one_opens(engine: WarpEngine) -> None:
-    frames = _frames(0.1, 0.0)
+    frames = frames_of(0.1, 0.0)
     memory = await engine.remember(frames)
     shut = await engine.render(frames, _shapes(_CLOSED, _CLOSED), memory)
     wide = await engine.render(frames, _shapes(_OPEN, _OPEN), memory)
@@ -80,24 +48,24 @@ async def test_an_open_mouth_closes_and_a_closed_one_opens(engine: WarpEngine) -
 
 
 async def test_what_shows_in_an_opened_mouth_is_the_persons_own(engine: WarpEngine) -> None:
-    memory = await engine.remember(_frames(0.0, 0.1))
+    memory = await engine.remember(frames_of(0.0, 0.1))
     assert not memory.inside.made_up
-    wide = await engine.render(_frames(0.0), _shapes(_OPEN), memory)
-    column = wide.patches[0, :, int(_FACE[13, 0]) - PATCH.x].astype(int).sum(axis=1)
-    mouth = column[int(_FACE[13, 1]) - PATCH.y : int(_FACE[13, 1]) - PATCH.y + 18]
+    wide = await engine.render(frames_of(0.0), _shapes(_OPEN), memory)
+    column = wide.patches[0, :, int(MEAN_FACE[13, 0]) - PATCH.x].astype(int).sum(axis=1)
+    mouth = column[int(MEAN_FACE[13, 1]) - PATCH.y : int(MEAN_FACE[13, 1]) - PATCH.y + 18]
     assert mouth.max() > 420
     assert mouth.min() < 200
 
 
 async def test_a_mouth_that_never_opens_gets_an_inside_that_is_made_up(engine: WarpEngine) -> None:
-    memory = await engine.remember(_frames(0.0, 0.002))
+    memory = await engine.remember(frames_of(0.0, 0.002))
     assert memory.inside.made_up
-    wide = await engine.render(_frames(0.0), _shapes(_OPEN), memory)
+    wide = await engine.render(frames_of(0.0), _shapes(_OPEN), memory)
     assert _hole(wide, 0) > 300
 
 
 async def test_outside_the_ellipse_no_pixel_changes(engine: WarpEngine) -> None:
-    frames = _frames(0.1, 0.0)
+    frames = frames_of(0.1, 0.0)
     memory = await engine.remember(frames)
     painted = await engine.render(frames, _shapes(_CLOSED, _OPEN), memory)
     down, right = np.mgrid[PATCH.y : PATCH.y + PATCH.height, PATCH.x : PATCH.x + PATCH.width]
@@ -115,7 +83,7 @@ async def test_outside_the_ellipse_no_pixel_changes(engine: WarpEngine) -> None:
 
 
 async def test_a_frame_is_the_same_alone_and_among_others(engine: WarpEngine) -> None:
-    frames = _frames(*np.linspace(0.0, 0.1, 11))
+    frames = frames_of(*np.linspace(0.0, 0.1, 11))
     shapes = np.stack([_shapes(_OPEN)[0] * share for share in np.linspace(1.0, 0.0, 11)])
     memory = await engine.remember(frames)
     together = await engine.render(frames, shapes, memory)
@@ -127,7 +95,7 @@ async def test_a_frame_is_the_same_alone_and_among_others(engine: WarpEngine) ->
 
 
 async def test_nothing_is_painted_where_there_is_no_face(engine: WarpEngine) -> None:
-    frames = _frames(0.0, 0.1)
+    frames = frames_of(0.0, 0.1)
     frames.landmarks[0] = 0.0
     memory = await engine.remember(frames)
     painted = await engine.render(frames, _shapes(_OPEN, _OPEN), memory)
@@ -199,6 +167,6 @@ def test_the_configuration_names_the_networks_tensors() -> None:
 
 
 def test_the_face_that_tests_use_has_a_closed_mouth() -> None:
-    axes = FaceAxes.of(np.stack([_landmarks(0.0), _landmarks(0.1)]))
+    axes = FaceAxes.of(np.stack([landmarks(0.0), landmarks(0.1)]))
     assert axes.aperture[0] < 0.01
     assert abs(axes.aperture[1] - 0.1) < 0.02
