@@ -59,14 +59,35 @@ def mouth_points(path: Path) -> tuple[Curve, list[npt.NDArray[np.float32] | None
     return np.array(times), found
 
 
-def aperture_curve(path: Path) -> Curve:
-    """The aperture of a video's face at ``RATE`` frames a second from its beginning; gaps are bridged."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A mouth as FaceMesh read it: the apertures of those frames that show a face, at their times in seconds."""
+
+    times: Curve
+    apertures: Curve
+
+    @property
+    def curve(self) -> Curve:
+        """The aperture at ``RATE`` frames a second from the video's beginning; gaps are bridged."""
+        return np.interp(np.arange(0.0, float(self.times[-1]), 1 / RATE), self.times, self.apertures)
+
+    def between(self, start_s: float, end_s: float) -> Curve:
+        """The apertures of the frames from one time to another."""
+        return self.apertures[(self.times >= start_s) & (self.times <= end_s)]
+
+
+def read_mouth(path: Path) -> Reading:
+    """Read the mouth of a video's face."""
     times, found = mouth_points(path)
     seen = [(time, aperture(points)) for time, points in zip(times, found, strict=True) if points is not None]
     if not seen:
         raise ValueError(f"{path.name}: no face")
-    grid = np.arange(0.0, float(times[-1]), 1 / RATE)
-    return np.interp(grid, [time for time, _ in seen], [value for _, value in seen])
+    return Reading(times=np.array([time for time, _ in seen]), apertures=np.array([value for _, value in seen]))
+
+
+def aperture_curve(path: Path) -> Curve:
+    """The aperture of a video's face at ``RATE`` frames a second."""
+    return read_mouth(path).curve
 
 
 def lively(curve: Curve) -> Curve:
