@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from inference_node.engine.port import Tensors
-from inference_node.speech.brightness import opened
 from inference_node.speech.features import mel_features, row_count
 from inference_node.speech.mouth import MouthTrack
+from inference_node.speech.reach import evened
 from inference_node.speech.settle import settled
 
-CONTEXT_ROWS = 25
+CONTEXT_ROWS = 44
 """Rows that the network looks back and ahead from each row that it answers."""
 MODEL = "speech"
 
@@ -37,5 +37,4 @@ class Listener:
             piece = mel[first : first + PIECE_ROWS + 2 * CONTEXT_ROWS]
             answer = await self._tensors.infer(MODEL, {"mel": piece[None]}, ["shapes"])
             pieces.append(answer["shapes"][0].astype(np.float32))
-        shapes = np.concatenate(pieces)
-        return MouthTrack(shapes=settled(opened(shapes, mel[CONTEXT_ROWS : CONTEXT_ROWS + len(shapes)])))
+        return MouthTrack(shapes=settled(evened(np.concatenate(pieces))))

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from inference_node.speech.features import HOP, SAMPLE_RATE, mel_features
-from inference_node.training import speech_flite
+from inference_node.training import speech_festival, speech_flite
 from inference_node.training.speech_phones import mouth_targets
 from inference_node.training.speech_room import breath, music, noise, recorded, resampled
-from inference_node.training.speech_text import random_english, random_script
+from inference_node.training.speech_text import random_english, random_script, random_text
 from inference_node.training.speech_voice import Delivery, Phone, Synthesiser, Utterance, VoiceError
 
 DEFAULT_FOLDER = Path("build/speech")
@@ -28,7 +28,9 @@ _VARIANTS = tuple(
     "kaukovalta linda marcelo Marco max michael miguel mike norbert pablo paul pedro quincy rob robert sandro shelby "
     "steph travis victor grandma grandpa whisper croak".split()
 )
-_FLITE_SHARE = 0.35
+_SAME_END_S = 0.05
+"""Utterances whose phonemes end elsewhere than their sound are not what they say."""
+_FLITE_SHARE, _FESTIVAL_SHARE = 0.25, 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +78,8 @@ def write_shard(shard: Shard) -> float:
 
 
 def _clip(voice: Synthesiser, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Features and mouth of one clip; one in twenty holds no speech at all."""
-    if rng.random() < 0.05:
+    """Features and mouth of one clip; one in twelve holds no speech at all."""
+    if rng.random() < 0.08:
         count = int(rng.integers(3, 9)) * SAMPLE_RATE
         samples = [music, noise][int(rng.integers(0, 2))](count, rng) * np.float32(10 ** (rng.uniform(-60, -15) / 20))
         mel = mel_features(samples)
@@ -93,7 +95,13 @@ def _clip(voice: Synthesiser, rng: np.random.Generator) -> tuple[npt.NDArray[np.
 
 def _spoken(voice: Synthesiser, rng: np.random.Generator) -> Utterance:
     """Some text by some voice, at 16 kHz, with a vocal tract up to a fifth longer or shorter."""
-    utterance = _by_flite(rng) if rng.random() < _FLITE_SHARE else _by_espeak(voice, rng)
+    draw = rng.random()
+    if draw < _FLITE_SHARE:
+        utterance = _by_flite(rng)
+    elif draw < _FLITE_SHARE + _FESTIVAL_SHARE:
+        utterance = _by_festival(rng)
+    else:
+        utterance = _by_espeak(voice, rng)
     stretch = float(np.exp(rng.uniform(-0.18, 0.18)))
     samples = resampled(utterance.samples, SAMPLE_RATE / utterance.rate * stretch)
     phones = tuple(
@@ -108,6 +116,15 @@ def _by_flite(rng: np.random.Generator) -> Utterance:
         utterance = speech_flite.speak(text, who, float(rng.uniform(0.8, 1.3)))
         # Its diphone voice sometimes speaks otherwise than it says.
         if abs(utterance.phones[-1].end_s - len(utterance.samples) / utterance.rate) < 0.03:
+            return utterance
+
+
+def _by_festival(rng: np.random.Generator) -> Utterance:
+    while True:
+        voice = speech_festival.VOICES[int(rng.integers(0, len(speech_festival.VOICES)))]
+        text = random_text(rng, voice.language)
+        utterance = speech_festival.speak(text, voice, float(rng.uniform(0.85, 1.25)))
+        if abs(utterance.phones[-1].end_s - len(utterance.samples) / utterance.rate) < _SAME_END_S:
             return utterance
 
 

@@ -16,7 +16,7 @@ from inference_node.training.speech_voice import Phone, Utterance, VoiceError
 
 VOICES = ("slt", "rms", "awb", "kal16")
 
-_IPA = {
+IPA = {
     "aa": "ɑ", "ae": "æ", "ah": "ʌ", "ao": "ɔ", "aw": "aʊ", "ax": "ə", "axr": "ɚ", "ay": "aɪ", "eh": "ɛ", "er": "ɝ",
     "ey": "eɪ", "ih": "ɪ", "iy": "i", "ow": "oʊ", "oy": "ɔɪ", "uh": "ʊ", "uw": "u", "b": "b", "ch": "tʃ", "d": "d",
     "dh": "ð", "f": "f", "g": "ɡ", "hh": "h", "hv": "h", "jh": "dʒ", "k": "k", "l": "l", "m": "m", "n": "n", "ng": "ŋ",
@@ -65,6 +65,6 @@ def _phones(listing: str) -> tuple[Phone, ...]:
         end = float(stamp)
         if end + offset <= start:
             offset = start
-        phones.append(Phone(ipa=_IPA[name], start_s=start, end_s=end + offset))
+        phones.append(Phone(ipa=IPA[name], start_s=start, end_s=end + offset))
         start = end + offset
     return tuple(phones)

@@ -106,7 +106,7 @@ def random_script(rng: np.random.Generator) -> Script:
         language = str(rng.choice(list(_LATIN_LANGUAGES)))
         return Script(language=language, text=_latin(rng, language))
     if draw < 0.93:
-        return Script(language="ru", text=_spread([_word(rng, *_CYRILLIC) for _ in range(7)], rng))
+        return Script(language="ru", text=_russian(rng))
     numbers = [str(rng.integers(1, 10 ** int(rng.integers(1, 5)))) for _ in range(4)]
     return Script(language=str(rng.choice(_NUMBER_LANGUAGES)), text=_spread(numbers, rng))
 
@@ -121,6 +121,13 @@ def random_english(rng: np.random.Generator) -> str:
     return _spread(
         [_word(rng, _LATIN_ONSETS, ["a", "ee", "i", "o", "oo", "u", "ay", "ow", "e"]) for _ in range(9)], rng
     )
+
+
+def random_text(rng: np.random.Generator, language: str) -> str:
+    """Something to say in a language's own letters: ``en``, ``ru``, or one that is written with Latin ones."""
+    if language == "en":
+        return random_english(rng)
+    return _russian(rng) if language == "ru" else _latin(rng, language)
 
 
 def _english(rng: np.random.Generator) -> str:
@@ -153,6 +160,10 @@ def _mandarin(rng: np.random.Generator) -> str:
             final = str(rng.choice(["a", "an", "ang", "en", "eng", "u", "ei", "ou"]))
         syllables.append(f"{onset}{final}{rng.integers(1, 5)}")
     return _spread(syllables, rng)
+
+
+def _russian(rng: np.random.Generator) -> str:
+    return _spread([_word(rng, *_CYRILLIC) for _ in range(7)], rng)
 
 
 def _latin(rng: np.random.Generator, language: str) -> str:

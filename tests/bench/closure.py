@@ -3,7 +3,7 @@
 
 Lips count as closed where the aperture is below 15 % of the way from the face's own reading of shut lips (the median of
 the silence before and after the sentence) to that of open ones (the 90th percentile of the sentence). A sound is closed
-where a frame within 1/25 s of it is. ``by chance`` is the same with the sounds' times shifted by 0.2 to 0.5 s either way;
+where a frame within 1/25 s of it is. ``by chance`` is the same with the times shifted by 0.2 to 0.5 s either way;
 ``vowels open`` is the share of vowels that show the mouth open, which one that never opens would lack.
 """
 

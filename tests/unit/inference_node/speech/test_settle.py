@@ -43,3 +43,9 @@ def test_two_presses_close_together_are_both_seen() -> None:
     aperture = settled(shapes)[:, Shape.APERTURE]
     assert aperture[41] == aperture[61] == 0.0
     assert aperture[51] > 0.05
+
+
+def test_a_press_in_doubt_only_brings_the_lips_nearer() -> None:
+    shapes = talking()
+    shapes[50:58, Shape.PRESS] = 0.72
+    assert 0.02 < settled(shapes)[54, Shape.APERTURE] < 0.05
