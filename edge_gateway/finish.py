@@ -27,6 +27,8 @@ from shared.media.sandbox import Channel
 _REORDERED = 2
 """Frames that libx264's pictures wait for others at most."""
 _OPTIONS = {"movflags": "+faststart", "fflags": "+bitexact", "video_track_timescale": str(TICKS)}
+TAG = "viseme"
+"""The key of the file's metadata under which stands, as JSON, what is told of a result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,8 @@ class FinishOrder:
     output: Path
     limits: MediaLimits
     sound_bitrate: int
+    tag: str
+    """What stands under ``TAG``; nothing does where it is empty."""
 
     @classmethod
     def of(cls, arguments: dict[str, Any]) -> Self:
@@ -54,6 +58,7 @@ class FinishOrder:
             output=Path(arguments["output"]),
             limits=MediaLimits(**arguments.get("limits", {})),
             sound_bitrate=int(arguments.get("sound_bitrate", SOUND_BITRATE)),
+            tag=str(arguments.get("tag", "")),
         )
         if not order.segments or len(order.segments) != len(order.starts_us):
             raise InternalError("a result needs segments, each with its start")
@@ -76,7 +81,11 @@ def finish(channel: Channel, arguments: dict[str, Any]) -> None:
 
 
 def _write(order: FinishOrder, speech: SoundReader) -> int:
-    with av.open(str(order.output), "w", format="mp4", options=_OPTIONS) as out:
+    # MP4 has fixed names for its usual tags; names of one's own are written in QuickTime's way ("mdta").
+    options = _OPTIONS | ({"movflags": "+faststart+use_metadata_tags"} if order.tag else {})
+    with av.open(str(order.output), "w", format="mp4", options=options) as out:
+        if order.tag:
+            out.metadata[TAG] = order.tag
         pictures, sound = _Pictures(out, order.segments[0]), SpeechTrack(out, speech, order.sound_bitrate)
         ends_us = [*order.starts_us[1:], order.length_us]
         for path, start_us, end_us in zip(order.segments, order.starts_us, ends_us, strict=True):

@@ -7,7 +7,9 @@ from edge_gateway.jobs.node import (
     CropNeed,
     CropOffer,
     CropPiece,
+    Fate,
     FromNode,
+    Lips,
     RenderedCard,
     RenderedPiece,
     RenderSpec,
@@ -30,6 +32,11 @@ _MATRICES: Final = {
     "smpte240m": pb.COLOR_MATRIX_BT709,
 }
 _CODECS: Final = {Codec.H264: pb.VIDEO_CODEC_H264, Codec.AV1: pb.VIDEO_CODEC_AV1}
+_FATES: Final = {
+    pb.FRAME_FATE_NO_FACE: Fate.NO_FACE,
+    pb.FRAME_FATE_HIDDEN: Fate.HIDDEN,
+    pb.FRAME_FATE_TURNED_AWAY: Fate.TURNED_AWAY,
+}
 
 
 def request_of(message: ToNode) -> pb.RenderRequest:
@@ -116,4 +123,9 @@ def _card(told: pb.RenderedSegment) -> RenderedCard:
         ),
         queue_s=told.queue_time.ToNanoseconds() / 1e9,
         infer_s=told.infer_time.ToNanoseconds() / 1e9,
+        lips=Lips(
+            seen=tuple(told.lips_seen),
+            asked=tuple(told.lips_asked),
+            fates=tuple(_FATES.get(fate, Fate.PAINTED) for fate in told.fates),
+        ),
     )

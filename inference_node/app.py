@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,8 @@ from inference_node.render.session import Ticket
 from inference_node.render.worker import Workers
 from inference_node.rpc.servicer import SERVICE, RenderServicer
 from inference_node.settings import EngineRuntime, NodeSettings
+from inference_node.speech.listener import MODEL as SPEECH_MODEL
+from inference_node.speech.listener import Listener
 from inference_node.triton.environment import TritonEnvironmentError, find
 from inference_node.triton.server import ServerOptions, triton_server
 from inference_node.triton.watchdog import Patience, TritonState, Watchdog
@@ -146,7 +148,10 @@ async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory
         )
         executor = ThreadPoolExecutor(settings.thread_count, thread_name_prefix="render")
         stack.callback(executor.shutdown, wait=False, cancel_futures=True)
-        workers = _workers(settings, executor, queue=queue, cache=cache, runtime=runtime, metrics=metrics)
+        library = Library(
+            cache, executor, listener=Listener(tensors), frames_bytes=settings.frames_bytes, metrics=metrics
+        )
+        workers = _workers(settings, library, queue=queue, cache=cache, runtime=runtime, metrics=metrics)
         tasks.start(workers.run(), "workers")
         rpc = _rpc(settings, listen, service, page)
         metrics_address = stack.enter_context(serve_metrics(page, metrics_listen))
@@ -181,7 +186,9 @@ async def _networks(
     stack.push_async_callback(tensors.close)
     engines = registry(factories, tensors, default=settings.engine)
     called = f"Triton at {settings.triton_url}" if settings.triton_url else "Triton"
-    watchdog = Watchdog(tensors, server, engines.models, patience=Patience(), on_reload=metrics.reloaded, called=called)
+    # The score hears the speech by viseme's own network, whatever the engines use.
+    models = tuple(dict.fromkeys((*engines.models, SPEECH_MODEL)))
+    watchdog = Watchdog(tensors, server, models, patience=Patience(), on_reload=metrics.reloaded, called=called)
     tasks.start(watchdog.run(), "watchdog")
     return engines, tensors, watchdog
 
@@ -208,14 +215,13 @@ def _server_options(settings: NodeSettings, repository: Path) -> ServerOptions:
 
 def _workers(
     settings: NodeSettings,
-    executor: Executor,
+    library: Library,
     *,
     queue: FairQueue[Ticket],
     cache: BlobCache,
     runtime: Runtime,
     metrics: NodeMetrics,
 ) -> Workers:
-    library = Library(cache, executor, frames_bytes=settings.frames_bytes, metrics=metrics)
     renderer = SegmentRenderer(
         library,
         metrics,

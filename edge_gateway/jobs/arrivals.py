@@ -75,7 +75,11 @@ class Arrivals:
     def _check(self, segment: int, card: RenderedCard, frames: int) -> None:
         if len(card.masks) != frames:
             raise InternalError(f"the node painted {len(card.masks)} of the {frames} frames of segment {segment}")
+        lips = card.lips
+        if any(len(told) not in (0, frames) for told in (lips.seen, lips.asked, lips.fates)):
+            raise InternalError(f"the node tells of other lips than those of the {frames} frames of segment {segment}")
         x, y, width, height = card.patch
         is_within = min(x, y, width, height) >= 0 and max(x + width, y + height) <= self._crop_px
-        if not is_within or not all(math.isfinite(value) for mask in card.masks for value in mask):
+        is_told = all(math.isfinite(value) for mask in (*card.masks, lips.seen, lips.asked) for value in mask)
+        if not is_within or not is_told:
             raise InternalError(f"the node painted segment {segment} beyond the crop")

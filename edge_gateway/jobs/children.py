@@ -144,9 +144,9 @@ class Children:
             yield FedChild(child, source)
 
     async def finish(
-        self, *, segments: list[Path], starts_us: list[int], speech: Path, length_us: int, output: Path
+        self, *, segments: list[Path], starts_us: list[int], speech: Path, length_us: int, output: Path, tag: str
     ) -> None:
-        """Join composited segments, each with its start in the result, and the speech to one file.
+        """Join composited segments, each with its start in the result, and the speech to one file that bears a tag.
 
         Raises:
             InvalidInputError: the speech cannot be decoded.
@@ -160,6 +160,7 @@ class Children:
             "length_us": length_us,
             "output": str(output),
             "limits": self._media,
+            "tag": tag,
         }
         await self._sandbox.call(finish, arguments, self._limits, self._settings.finish_s)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from edge_gateway.disk import make_directory, write_atomic
 from edge_gateway.fragment import Fragment
-from edge_gateway.jobs.node import RenderedCard
+from edge_gateway.jobs.node import Fate, Lips, RenderedCard
 
 _SPEECH: Final = "speech.sound"
 
@@ -100,8 +100,11 @@ class JobFiles:
         return (card, data) if hashlib.sha256(data).digest() == card.digest else None
 
     def put_rendered(self, segment: int, card: RenderedCard, data: bytes) -> None:
-        """Keep a rendered segment; its card comes last and makes it count."""
+        """Keep a rendered segment; its card comes last and makes it count, and what is told of the lips stays."""
         write_atomic(self._rendered(segment), data)
+        lips = card.lips
+        told_lips = {"seen": lips.seen, "asked": lips.asked, "fates": [fate.value for fate in lips.fates]}
+        self.write_json(f"lips-{segment:05d}.json", told_lips)
         told = {
             "digest": card.digest.hex(),
             "size_bytes": card.size_bytes,
@@ -111,6 +114,14 @@ class JobFiles:
             "infer_s": card.infer_s,
         }
         self.write_json(f"rendered-{segment:05d}.json", told)
+
+    def lips(self, segment: int) -> Lips:
+        """What was told of the lips of a segment; nothing where it was rendered before that was kept."""
+        told = self.read_json(f"lips-{segment:05d}.json")
+        if told is None:
+            return Lips()
+        fates = tuple(map(Fate, told["fates"]))
+        return Lips(seen=tuple(told["seen"]), asked=tuple(told["asked"]), fates=fates)
 
     def composited(self, segment: int) -> Path:
         """Where a composited segment lies, or will."""

@@ -12,6 +12,7 @@ from shared.media.timeline import FitMode
 
 _JOB_ID = re.compile(r"job-[0-9a-f]{20}")
 _KEY_LENGTH = 128
+_LOW_SCORE = 50
 _ENGINE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -92,8 +93,52 @@ class JobError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SyncScore:
+    """How well the rendered lips follow the speech."""
+
+    score: int
+    """0 to 100; see :mod:`edge_gateway.sync`."""
+    lag_ms: int | None
+    """How late the lips are; None where they follow too little to tell."""
+    correlation: float
+    amplitude: float
+    """How far the lips move over how far the speech asks them to."""
+
+    @property
+    def is_low(self) -> bool:
+        """Whether the result deserves a look."""
+        return self.score < _LOW_SCORE
+
+
+class Unscored(Enum):
+    """Why a result has no sync score."""
+
+    TOO_SHORT = "too_short"
+    NO_SPEECH = "no_speech"
+    NOT_MEASURED = "not_measured"
+
+
+class UntouchedReason(Enum):
+    """Why frames passed through untouched."""
+
+    NO_FACE = "no_face"
+    HIDDEN = "hidden"
+    TURNED_AWAY = "turned_away"
+    TOO_SMALL = "too_small"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """Frames of the result in a row that passed through untouched."""
+
+    start_us: int
+    end_us: int
+    reason: UntouchedReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobReport:
-    """What a job took."""
+    """What a job took, and how good its result is."""
 
     frames: int
     frame_rate: float
@@ -107,6 +152,13 @@ class JobReport:
     untouched_frames: int
     link_profile: str = ""
     """What crossed the link, and how good it was; empty where the job ran before there were profiles."""
+    sync: SyncScore | None = None
+    unscored: Unscored | None = None
+    """Why there is no score; None where the job ran before there were scores."""
+    untouched: tuple[Stretch, ...] = ()
+    """The longest stretches, in order."""
+    untouched_left_out: int = 0
+    """Stretches beyond those."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from shared.media.encode import Coding
@@ -127,6 +128,31 @@ class SegmentProgress:
     queue_ahead: int
 
 
+class Fate(Enum):
+    """What became of a frame."""
+
+    PAINTED = "painted"
+    NO_FACE = "no_face"
+    HIDDEN = "hidden"
+    """There is a face, but its landmarks are nowhere."""
+    TURNED_AWAY = "turned_away"
+    TOO_SMALL = "too_small"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lips:
+    """The lips of a rendered segment, one value for each output frame; empty where the node does not say.
+
+    Apertures are the inner lips' mean distance over the face's height; -1 where that is not known.
+    """
+
+    seen: tuple[float, ...] = ()
+    """In what was painted."""
+    asked: tuple[float, ...] = ()
+    """By the speech."""
+    fates: tuple[Fate, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedCard:
     """What belongs to a whole rendered segment."""
@@ -139,6 +165,7 @@ class RenderedCard:
     """For each output frame: centre x, y, half axes along and across the mouth, angle, feather."""
     queue_s: float
     infer_s: float
+    lips: Lips = Lips()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What a person is told while a job runs, in words."""
 
-from edge_gateway.jobs.job import Notice, Severity
+from edge_gateway.jobs.job import Notice, Severity, SyncScore, Unscored, UntouchedReason
+from edge_gateway.jobs.verdict import Verdict
 from shared.media.probe import MediaInfo
 
 
@@ -25,7 +26,46 @@ def upload_goes_on(here: str, there: str) -> Notice:
     return Notice(severity=Severity.INFO, reason="upload_resumed", message=message)
 
 
-def untouched(frames: int, total: int) -> Notice:
-    """Some frames have no face."""
-    message = f"{frames} of {total} frames show no face and pass through untouched."
-    return Notice(severity=Severity.INFO, reason="no_face_frames", message=message)
+_TOLD = 5
+_WHY = {
+    UntouchedReason.NO_FACE: "no face",
+    UntouchedReason.HIDDEN: "features of the face cannot be made out",
+    UntouchedReason.TURNED_AWAY: "turned away too far",
+    UntouchedReason.TOO_SMALL: "face too small",
+}
+
+
+def told_of(verdict: Verdict) -> list[Notice]:
+    """What a person is told of a result before it is finished."""
+    told = [_untouched(verdict)] if verdict.untouched_frames else []
+    if verdict.sync is not None:
+        told.append(_sync(verdict.sync))
+    elif verdict.unscored is Unscored.NO_SPEECH:
+        message = "No speech was heard in the recording, so the lips stay closed. Is it the right file?"
+        told.append(Notice(severity=Severity.WARNING, reason="no_speech", message=message))
+    return told
+
+
+def _sync(sync: SyncScore) -> Notice:
+    lag = "" if sync.lag_ms is None else f", {_lag(sync.lag_ms)}"
+    message = f"Sync score: {sync.score} of 100{lag}."
+    if not sync.is_low:
+        return Notice(severity=Severity.INFO, reason="sync_score", message=message)
+    message = f"{message} The lips hardly follow the speech; look at the result before you use it."
+    return Notice(severity=Severity.WARNING, reason="low_sync_score", message=message)
+
+
+def _lag(lag_ms: int) -> str:
+    return f"lips {abs(lag_ms)} ms {'late' if lag_ms > 0 else 'early'}" if lag_ms else "lips in time"
+
+
+def _untouched(verdict: Verdict) -> Notice:
+    """Some frames pass through."""
+    first = [
+        f"{one.start_us / 1e6:.1f} to {one.end_us / 1e6:.1f} s ({_WHY[one.reason]})"
+        for one in verdict.untouched[:_TOLD]
+    ]
+    more = len(verdict.untouched) + verdict.left_out - len(first)
+    where = ", ".join(first) + (f" and {more} more stretches" if more else "")
+    message = f"{verdict.untouched_frames} of {verdict.frames} frames pass through untouched: {where}."
+    return Notice(severity=Severity.INFO, reason="untouched_frames", message=message)

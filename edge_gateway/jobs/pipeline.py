@@ -25,11 +25,13 @@ from edge_gateway.jobs.render import RenderLeg
 from edge_gateway.jobs.results import Results
 from edge_gateway.jobs.stall import StalledError, here_of, watch
 from edge_gateway.jobs.start import Start, Starter
+from edge_gateway.jobs.verdict import Jury, Verdict
 from edge_gateway.jobs.work import PipelineSettings, Work
 from shared.media.probe import MediaInfo
 from shared.media.profile import LinkProfile
 from shared.media.timeline import OutputSegment
 from shared.telemetry.logging import get_logger
+from shared.version import version
 
 _LOG = get_logger(__name__)
 
@@ -152,7 +154,13 @@ class Pipeline:
                 first = tasks.create_task(watch(lambda: [("video", view.source)], self._settings.stall_s))
                 await view.until(lambda face: bool(face.source))
                 first.cancel()
-                plan = Plan(view, start.speech.duration_us, work.job.options, self._settings.segment_s)
+                plan = Plan(
+                    view,
+                    start.speech.duration_us,
+                    work.job.options,
+                    self._settings.segment_s,
+                    crop_scale=start.engine.crop_scale,
+                )
                 legs = self._legs(work, view.face, plan.expected(start.media), start)
                 watching = [
                     tasks.create_task(self._watch_face(work, view, start.media, opened)),
@@ -263,8 +271,8 @@ class Pipeline:
     async def _finish(self, work: Work, plan: Plan, engine: str, profile: LinkProfile) -> Change:
         job_id, files = work.job.job_id, work.files
         await work.board.flush()
-        told = [notices.untouched(plan.untouched_frames, plan.frames)] if plan.untouched_frames else []
-        await self._journal.record(job_id, *told, change=Change(state=JobState.FINISHING))
+        verdict = await asyncio.to_thread(_verdict, plan, files)
+        await self._journal.record(job_id, *notices.told_of(verdict), change=Change(state=JobState.FINISHING))
         with work.usage.at_work(Stage.COMPOSITE):
             await self._children.finish(
                 segments=[files.composited(index) for index in range(plan.segment_count)],
@@ -272,6 +280,7 @@ class Pipeline:
                 speech=work.speech.path,
                 length_us=plan.length_us,
                 output=files.result(),
+                tag=verdict.tag(engine, version()),
             )
         report = JobReport(
             frames=plan.frames,
@@ -283,12 +292,23 @@ class Pipeline:
             down_bytes=work.usage.meter.down_bytes,
             engine=engine,
             link_profile=profile.name,
-            untouched_frames=plan.untouched_frames,
+            untouched_frames=verdict.untouched_frames,
+            sync=verdict.sync,
+            unscored=verdict.unscored,
+            untouched=verdict.untouched,
+            untouched_left_out=verdict.left_out,
         )
         stem = Path(work.video.asset.display_name or "video").stem
         change = await self._results.hand_over(job_id, files.result(), f"{stem}-dubbed.mp4", report)
         self._on_report(report)
         return change
+
+
+def _verdict(plan: Plan, files: JobFiles) -> Verdict:
+    jury = Jury()
+    for segment in plan.planned:
+        jury.hear(segment, plan.fates(segment), files.lips(segment.index))
+    return jury.judge()
 
 
 def _prepared(done: int, total: int) -> Progress:

@@ -8,11 +8,13 @@ from functools import partial
 
 from edge_gateway.jobs.faces import Face, FaceView, reference_crops
 from edge_gateway.jobs.job import JobOptions
-from edge_gateway.jobs.node import SegmentOrder
+from edge_gateway.jobs.node import Fate, SegmentOrder
 from shared.errors import NoFaceError
 from shared.media.probe import MediaInfo
 from shared.media.timeline import OutputSegment, SourceTimes, Timeline
 
+LEAST_FACE_PX = 24.0
+"""Faces lower than this, in pixels of the source, are not painted: nobody would see the lips."""
 _PHOTO_RATE = 25.0
 
 
@@ -32,10 +34,14 @@ class Plan:
         speech_us: The speech's length.
         options: What was asked.
         segment_s: About how long a segment is.
+        crop_scale: Side of the crops over the face's height.
     """
 
-    def __init__(self, view: FaceView, speech_us: int, options: JobOptions, segment_s: float) -> None:
+    def __init__(
+        self, view: FaceView, speech_us: int, options: JobOptions, segment_s: float, *, crop_scale: float
+    ) -> None:
         self._view = view
+        self._least_side = LEAST_FACE_PX * crop_scale
         self._source = SourceTimes()
         self._segment_s = segment_s
         self._timeline = Timeline(
@@ -46,8 +52,7 @@ class Plan:
             segment_seconds=segment_s,
         )
         self._whole = asyncio.Event()
-        self.untouched_frames = 0
-        """Output frames without a face, as far as planned."""
+        self._faceless = 0  # output frames without a face, as far as planned
 
     @property
     def frames(self) -> int:
@@ -63,6 +68,11 @@ class Plan:
     def segment_count(self) -> int:
         """Segments, as far as planned."""
         return len(self._timeline.segments)
+
+    @property
+    def planned(self) -> list[OutputSegment]:
+        """The segments, as far as planned."""
+        return self._timeline.segments
 
     @property
     def starts_us(self) -> list[int]:
@@ -89,14 +99,14 @@ class Plan:
             self._learn(face)
             segments = self._timeline.segments
             for segment in segments[told:]:
-                self.untouched_frames += sum(not face.has_face[source] for source in segment.sources)
+                self._faceless += sum(not face.has_face[source] for source in segment.sources)
                 yield segment
             told = len(segments)
             if self._timeline.complete:
                 break
             known = len(self._source)
             await self._view.until(partial(_knows_more, known))
-        if self.untouched_frames == self._timeline.frame_count:
+        if self._faceless == self._timeline.frame_count:
             await self._no_face()
         self._whole.set()
 
@@ -105,9 +115,9 @@ class Plan:
         await self._whole.wait()
 
     def order(self, segment: OutputSegment) -> SegmentOrder | None:
-        """What the node is asked for; None when the segment shows no face at all."""
+        """What the node is asked for; None when the segment shows no face that could be painted."""
         face = self._view.face
-        has_face = tuple(bool(face.has_face[source]) for source in segment.sources)
+        has_face = tuple(fate is Fate.PAINTED for fate in self.fates(segment))
         if not any(has_face):
             return None
         return SegmentOrder(
@@ -117,6 +127,16 @@ class Plan:
             has_face=has_face,
             reference_crops=reference_crops(face) or (),
         )
+
+    def fates(self, segment: OutputSegment) -> tuple[Fate, ...]:
+        """Which frames of a segment the node is asked to paint, and why not the others."""
+        return tuple(self._fate(source) for source in segment.sources)
+
+    def _fate(self, source: int) -> Fate:
+        face = self._view.face
+        if not face.has_face[source]:
+            return Fate.NO_FACE
+        return Fate.PAINTED if face.box(source)[2] >= self._least_side else Fate.TOO_SMALL
 
     def _learn(self, face: Face) -> None:
         for time_us in face.times_us[len(self._source) :]:

@@ -23,6 +23,10 @@ from edge_gateway.jobs.job import (
     Severity,
     Stage,
     StateChanged,
+    Stretch,
+    SyncScore,
+    Unscored,
+    UntouchedReason,
     check_change,
 )
 from shared.errors import ConflictError, MissingChunksError, NotFoundError, QueueFullError
@@ -271,14 +275,28 @@ def _event(row: sqlite3.Row) -> Event:
 
 
 def _report_row(report: JobReport) -> dict[str, Any]:
-    return asdict(report) | {"stages": {stage.value: seconds for stage, seconds in report.stages.items()}}
+    return asdict(report) | {
+        "stages": {stage.value: seconds for stage, seconds in report.stages.items()},
+        "unscored": report.unscored and report.unscored.value,
+        "untouched": [asdict(stretch) | {"reason": stretch.reason.value} for stretch in report.untouched],
+    }
+
+
+def _report(told: dict[str, Any]) -> JobReport:
+    sync, unscored = told.get("sync"), told.get("unscored")
+    untouched = (
+        Stretch(**stretch | {"reason": UntouchedReason(stretch["reason"])}) for stretch in told.get("untouched", ())
+    )
+    read = {
+        "stages": {Stage(name): seconds for name, seconds in told["stages"].items()},
+        "sync": None if sync is None else SyncScore(**sync),
+        "unscored": None if unscored is None else Unscored(unscored),
+        "untouched": tuple(untouched),
+    }
+    return JobReport(**told | read)
 
 
 def _job(row: sqlite3.Row) -> Job:
-    report = None
-    if row["report"] is not None:
-        told = json.loads(row["report"])
-        report = JobReport(**told | {"stages": {Stage(name): seconds for name, seconds in told["stages"].items()}})
     return Job(
         number=row["number"],
         job_id=row["job_id"],
@@ -290,6 +308,6 @@ def _job(row: sqlite3.Row) -> Job:
         updated_us=row["updated_us"],
         result_asset_id=row["result_asset_id"],
         error=None if row["error"] is None else JobError(**json.loads(row["error"])),
-        report=report,
+        report=None if row["report"] is None else _report(json.loads(row["report"])),
         last_sequence=row["last_sequence"],
     )

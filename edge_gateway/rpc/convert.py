@@ -46,6 +46,18 @@ _SEVERITIES: Final = {
     jobs.Severity.INFO: job_pb2.SEVERITY_INFO,
     jobs.Severity.WARNING: job_pb2.SEVERITY_WARNING,
 }
+_UNSCORED: Final = {
+    None: job_pb2.UNSCORED_UNSPECIFIED,
+    jobs.Unscored.TOO_SHORT: job_pb2.UNSCORED_TOO_SHORT,
+    jobs.Unscored.NO_SPEECH: job_pb2.UNSCORED_NO_SPEECH,
+    jobs.Unscored.NOT_MEASURED: job_pb2.UNSCORED_NOT_MEASURED,
+}
+_UNTOUCHED: Final = {
+    jobs.UntouchedReason.NO_FACE: job_pb2.UNTOUCHED_REASON_NO_FACE,
+    jobs.UntouchedReason.HIDDEN: job_pb2.UNTOUCHED_REASON_HIDDEN,
+    jobs.UntouchedReason.TURNED_AWAY: job_pb2.UNTOUCHED_REASON_TURNED_AWAY,
+    jobs.UntouchedReason.TOO_SMALL: job_pb2.UNTOUCHED_REASON_TOO_SMALL,
+}
 _FITS: Final = {
     job_pb2.FIT_MODE_UNSPECIFIED: FitMode.BOUNCE,
     job_pb2.FIT_MODE_TRIM: FitMode.TRIM,
@@ -269,6 +281,23 @@ def _report(report: jobs.JobReport) -> job_pb2.JobReport:
         engine=report.engine,
         untouched_frames=report.untouched_frames,
         link_profile=report.link_profile,
+        sync=None if report.sync is None else _sync(report.sync),
+        unscored=_UNSCORED[report.unscored],
+        untouched=[
+            job_pb2.UntouchedStretch(
+                start=duration(stretch.start_us / 1e6),
+                end=duration(stretch.end_us / 1e6),
+                reason=_UNTOUCHED[stretch.reason],
+            )
+            for stretch in report.untouched
+        ],
+        untouched_left_out=report.untouched_left_out,
+    )
+
+
+def _sync(sync: jobs.SyncScore) -> job_pb2.SyncScore:
+    return job_pb2.SyncScore(
+        score=sync.score, lag_ms=sync.lag_ms, correlation=sync.correlation, amplitude=sync.amplitude
     )
 
 

@@ -8,8 +8,10 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from inference_node.engine.port import Patch, Pixels, Points
+from inference_node.engine.port import FaceFrames, Patch, Pixels, Points, RenderedFrames
+from inference_node.render.gauge import UNSEEN, lips_seen, shown
 from inference_node.render.messages import JobSpec, Offer
+from inference_node.render.turn import Angles, seen_yaw
 from shared.errors import InvalidMediaError
 from shared.face.mesh import FaceMesh
 from shared.face.smooth import smooth
@@ -29,17 +31,19 @@ _GREY = (128, 128, 128)
 class CropFrames:
     """The frames of a crop segment, without its context.
 
-    ``crops`` is uint8 [N, P, P, 3] RGB, ``landmarks`` float32 [N, 468, 2] in its pixels, ``scores`` float32 [N].
+    ``crops`` is uint8 [N, P, P, 3] RGB, ``landmarks`` float32 [N, 468, 2] in its pixels, ``scores`` float32 [N],
+    ``yaws`` float32 [N] as :func:`~inference_node.render.turn.seen_yaw` gives them.
     """
 
     crops: Pixels
     landmarks: Points
     scores: npt.NDArray[np.float32]
+    yaws: Angles
 
     @property
     def nbytes(self) -> int:
         """Bytes in memory."""
-        return self.crops.nbytes + self.landmarks.nbytes + self.scores.nbytes
+        return self.crops.nbytes + self.landmarks.nbytes + self.scores.nbytes + self.yaws.nbytes
 
 
 def read_pictures(data: bytes, offer: Offer, spec: JobSpec) -> list[Pixels]:
@@ -63,13 +67,29 @@ def find_faces(pictures: list[Pixels], offer: Offer) -> CropFrames:
     """Find and smooth the landmarks of a crop segment; the context is used and left out."""
     mesh = _mesh()
     found = [mesh.crop_landmarks(picture) for picture in pictures]
-    points = np.stack([one.points[:, :2] for one in found]).astype(np.float32)
+    points = smooth(np.stack([one.points for one in found]), lead=offer.lead_frames, trail=offer.trail_frames)
     kept = slice(offer.lead_frames, offer.lead_frames + offer.frame_count)
     return CropFrames(
         crops=np.stack(pictures[kept]),
-        landmarks=smooth(points, lead=offer.lead_frames, trail=offer.trail_frames),
+        landmarks=np.ascontiguousarray(points[..., :2]),
         scores=np.array([one.score for one in found[kept]], dtype=np.float32),
+        yaws=seen_yaw(points),
     )
+
+
+def look_at_lips(
+    frames: FaceFrames, painted: RenderedFrames, patch: Patch, wanted: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """The apertures that painted frames show, float32 [N].
+
+    ``UNSEEN`` where it was not wanted, nothing was painted or no face is left.
+    """
+    mesh = _mesh()
+    seen = np.full(len(wanted), UNSEEN, dtype=np.float32)
+    for row in np.flatnonzero(wanted & (painted.masks[:, 2] > 0)):
+        picture = shown(frames.crops[row], painted.patches[row], painted.masks[row], patch)
+        seen[row] = lips_seen(mesh, picture, frames.landmarks[row])
+    return seen
 
 
 def _mesh() -> FaceMesh:

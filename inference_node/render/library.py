@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from typing import ParamSpec, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from inference_node.engine.port import Engine, FaceFrames, Memory, Track
 from inference_node.metrics import NodeMetrics
@@ -13,6 +14,8 @@ from inference_node.render.cache import BlobCache
 from inference_node.render.clip import CropFrames, find_faces, read_pictures
 from inference_node.render.memo import Memo
 from inference_node.render.messages import JobSpec, Offer
+from inference_node.speech.listener import Listener
+from inference_node.speech.mouth import MouthTrack
 from shared.errors import InvalidMediaError
 from shared.face.mesh import GOOD_SCORE
 from shared.media.audio import decode_speech
@@ -30,18 +33,23 @@ class Library:
     Args:
         blobs: Crop segments and speech as they came.
         executor: Threads for decoding and landmarks.
+        listener: Hears what a speech asks for, whatever the engine.
         frames_bytes: What decoded frames may take.
         metrics: Told how long steps take.
     """
 
-    def __init__(self, blobs: BlobCache, executor: Executor, *, frames_bytes: int, metrics: NodeMetrics) -> None:
+    def __init__(
+        self, blobs: BlobCache, executor: Executor, *, listener: Listener, frames_bytes: int, metrics: NodeMetrics
+    ) -> None:
         self._blobs = blobs
+        self._listener = listener
         self._executor = executor
         self._metrics = metrics
         self._frames: Memo[tuple[object, ...], CropFrames] = Memo(
             limit=frames_bytes, size_of=lambda frames: frames.nbytes
         )
         self._tracks: Memo[tuple[str, bytes], Track] = Memo(limit=_TRACKS_BYTES, size_of=lambda track: track.nbytes)
+        self._asked: Memo[bytes, MouthTrack] = Memo(limit=_TRACKS_BYTES, size_of=lambda track: track.nbytes)
         self._memories: Memo[tuple[object, ...], Memory] = Memo(limit=_MEMORIES, size_of=lambda _: 1)
 
     async def in_thread(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -70,14 +78,25 @@ class Library:
         """What the engine heard in the speech."""
 
         async def make() -> Track:
-            data = await self._blobs.get(spec.speech_digest)
             with self._metrics.step("hear", engine=engine.card.name):
-                samples = await self.in_thread(decode_speech, data)
-                if not len(samples):
-                    raise InvalidMediaError("The speech holds no sound.", field="speech")
-                return await engine.hear(samples)
+                return await engine.hear(await self._samples(spec))
 
         return await self._tracks.get((engine.card.identity, spec.speech_digest), make)
+
+    async def asked(self, spec: JobSpec, engine: Engine) -> MouthTrack:
+        """What the speech asks of the mouth by viseme's own network: what an engine's work is compared with."""
+
+        async def make() -> MouthTrack:
+            with self._metrics.step("ask", engine=engine.card.name):
+                return await self._listener.hear(await self._samples(spec))
+
+        return await self._asked.get(spec.speech_digest, make)
+
+    async def _samples(self, spec: JobSpec) -> npt.NDArray[np.float32]:
+        samples = await self.in_thread(decode_speech, await self._blobs.get(spec.speech_digest))
+        if not len(samples):
+            raise InvalidMediaError("The speech holds no sound.", field="speech")
+        return samples
 
     async def memory(self, spec: JobSpec, engine: Engine, references: Sequence[Offer]) -> Memory:
         """What the engine remembers of the face in the reference crops."""

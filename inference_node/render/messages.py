@@ -1,6 +1,7 @@
 """What edge and node say to each other about a job, without the wire."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from shared.media.encode import Coding
 from shared.media.planes import Matrix
@@ -99,6 +100,32 @@ class Progress:
     queue_ahead: int
 
 
+class Fate(Enum):
+    """What became of a frame."""
+
+    PAINTED = "painted"
+    NO_FACE = "no_face"
+    """The order said that there is none."""
+    HIDDEN = "hidden"
+    """The landmarks do not lie on a face, so that painting would only harm."""
+    TURNED_AWAY = "turned_away"
+    """The head is turned further than an engine can follow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lips:
+    """The lips of a segment, frame by frame.
+
+    Apertures are the inner lips' mean distance over the face's height; -1 where that is not known.
+    """
+
+    seen: tuple[float, ...]
+    """In what was painted."""
+    asked: tuple[float, ...]
+    """What the speech asks for, whatever the engine hears in it."""
+    fates: tuple[Fate, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
     """What belongs to a whole rendered segment; ``masks`` holds six numbers for each frame (see ``RenderedFrames``)."""
@@ -107,6 +134,7 @@ class Rendered:
     size_bytes: int
     patch: tuple[int, int, int, int]
     masks: tuple[tuple[float, ...], ...]
+    lips: Lips
     queue_s: float
     infer_s: float
 

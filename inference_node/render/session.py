@@ -340,6 +340,7 @@ def _pieces(done: _Done) -> list[Piece]:
         size_bytes=result.size_bytes,
         patch=result.patch,
         masks=result.masks,
+        lips=result.lips,
         queue_s=done.queue_s,
         infer_s=result.work_s,
     )

@@ -26,6 +26,12 @@ _STATES = {
     TritonState.DOWN: pb.TRITON_STATE_DOWN,
     TritonState.LOCAL: pb.TRITON_STATE_LOCAL,
 }
+_FATES = {
+    domain.Fate.PAINTED: pb.FRAME_FATE_PAINTED,
+    domain.Fate.NO_FACE: pb.FRAME_FATE_NO_FACE,
+    domain.Fate.HIDDEN: pb.FRAME_FATE_HIDDEN,
+    domain.Fate.TURNED_AWAY: pb.FRAME_FATE_TURNED_AWAY,
+}
 
 
 async def messages_of(requests: AsyncIterator[pb.RenderRequest]) -> AsyncIterator[domain.Message]:
@@ -144,11 +150,16 @@ def _order(order: pb.SegmentOrder) -> domain.Order:
 
 def _rendered(rendered: domain.Rendered) -> pb.RenderedSegment:
     x, y, width, height = rendered.patch
+    lips = rendered.lips
+    all_painted = all(fate is domain.Fate.PAINTED for fate in lips.fates)
     segment = pb.RenderedSegment(
         digest=rendered.digest,
         size_bytes=rendered.size_bytes,
         patch=pb.PatchBox(x=x, y=y, width=width, height=height),
         masks=[_mask(mask) for mask in rendered.masks],
+        lips_seen=lips.seen,
+        lips_asked=lips.asked,
+        fates=() if all_painted else [_FATES[fate] for fate in lips.fates],
     )
     segment.queue_time.FromTimedelta(timedelta(seconds=rendered.queue_s))
     segment.infer_time.FromTimedelta(timedelta(seconds=rendered.infer_s))

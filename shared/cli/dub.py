@@ -142,7 +142,7 @@ async def _dub_at(edge: Edge, order: DubOrder, display: Display) -> None:
     report = report_json(job.result(), total_seconds=total, first_preview_s=target.first_s if target else None)
     if order.report is not None:
         _write_report(order.report, json.dumps(report, indent=2) + "\n")
-    lines = waterfall(report, untouched_frames=job.result().untouched_frames, plain=order.plain)
+    lines = waterfall(report, plain=order.plain)
     display.result(str(order.output), report, lines)
 
 

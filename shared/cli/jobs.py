@@ -56,7 +56,7 @@ async def watch(given: str | None, places: Places, job_id: str, display: Display
         async with moving(display):
             await follow(job, display)
         report = report_json(job.result(), total_seconds=job.result().total_seconds)
-        lines = waterfall(report, untouched_frames=job.result().untouched_frames, plain=ascii_only)
+        lines = waterfall(report, plain=ascii_only)
         display.result(job.id, report, lines)
 
 
@@ -113,6 +113,9 @@ def _job_line(status: JobStatus) -> str:
     elif status.report is not None:
         seconds = status.report.frames / status.report.frame_rate if status.report.frame_rate else 0
         what = f"{status.report.frames} frames ({seconds:.1f} s) in {status.report.total_seconds:.1f} s"
+        if status.report.sync is not None:
+            what += f", sync {status.report.sync.score}"
+            what += " (low)" if status.report.sync.is_low else ""
     engine = status.engine or (status.report.engine if status.report else "")
     created = status.created.astimezone().strftime("%Y-%m-%d %H:%M")
     return f"{status.id:<28} {status.state:<10} {created:<17} {status.fit:<7} {engine:<8} {what}".rstrip()

@@ -1,14 +1,29 @@
-"""The waterfall at the end of a run: where the time went, and what crossed the WAN."""
+"""The end of a run: where the time went, what crossed the WAN, and how good the result is."""
 
+import dataclasses
 from typing import Any, Final
 
-from shared.sdk.model import JobReport, Stage
+from shared.sdk.model import LOW_SCORE, JobReport, Stage, Unscored, UntouchedReason
 
 STAGES: Final = tuple(stage for stage in Stage if stage is not Stage.UNKNOWN)
 """In the order in which a frame meets them."""
 
 _BAR_COLUMNS: Final = 32
 _SHORT: Final = 0.005
+_STRETCHES: Final = 10
+_UNSCORED: Final = {
+    Unscored.TOO_SHORT: "none; lips were painted for less than two seconds",
+    Unscored.NO_SPEECH: "none; WARNING: no speech was heard, so the lips stay closed",
+    Unscored.NOT_MEASURED: "none; the node did not say how the lips move",
+    Unscored.UNKNOWN: "none",
+}
+_UNTOUCHED: Final = {
+    UntouchedReason.NO_FACE: "no face",
+    UntouchedReason.HIDDEN: "features of the face cannot be made out",
+    UntouchedReason.TURNED_AWAY: "turned away too far",
+    UntouchedReason.TOO_SMALL: "face too small",
+    UntouchedReason.UNKNOWN: "for a reason that this version does not know",
+}
 
 
 def report_json(report: JobReport, *, total_seconds: float, first_preview_s: float | None = None) -> dict[str, Any]:
@@ -30,16 +45,20 @@ def report_json(report: JobReport, *, total_seconds: float, first_preview_s: flo
         "wan": {"up_bytes": report.wan_up_bytes, "down_bytes": report.wan_down_bytes},
         "engine": report.engine,
         "link_profile": report.link_profile,
+        "sync": None if report.sync is None else dataclasses.asdict(report.sync),
+        "unscored": report.unscored,
+        "untouched_frames": report.untouched_frames,
+        "untouched": [dataclasses.asdict(stretch) for stretch in report.untouched],
+        "untouched_left_out": report.untouched_left_out,
         **watched,
     }
 
 
-def waterfall(report: dict[str, Any], *, untouched_frames: int = 0, plain: bool = False) -> list[str]:
+def waterfall(report: dict[str, Any], *, plain: bool = False) -> list[str]:
     """The same for people: a table with bars, a line each.
 
     Args:
         report: From ``report_json``.
-        untouched_frames: Frames that passed through since no face was found in them.
         plain: ASCII alone.
     """
     stages: dict[str, float] = report["stages"]
@@ -59,8 +78,34 @@ def waterfall(report: dict[str, Any], *, untouched_frames: int = 0, plain: bool 
     profile = f", profile {report['link_profile']}" if report.get("link_profile") else ""
     crossed = f"{_size(up)} up, {_size(down)} down{_per_minute(frames, fps, up, down)}"
     lines.append(f"between edge and node: {crossed}{profile}")
-    if untouched_frames:
-        lines.append(f"{untouched_frames} frames without a face passed through untouched")
+    return [*lines, *_result_lines(report)]
+
+
+def sync_words(score: int, lag_ms: int | None) -> str:
+    """A sync score in a few words."""
+    if lag_ms is None:
+        return f"{score} of 100"
+    late = f"lips {abs(lag_ms)} ms {'late' if lag_ms > 0 else 'early'}" if lag_ms else "lips in time"
+    return f"{score} of 100, {late}"
+
+
+def _result_lines(report: dict[str, Any]) -> list[str]:
+    """How good the result is."""
+    lines = []
+    if (sync := report.get("sync")) is not None:
+        words = sync_words(sync["score"], sync["lag_ms"])
+        low = "; WARNING: the lips hardly follow the speech" if sync["score"] < LOW_SCORE else ""
+        lines.append(f"sync score: {words}{low}")
+    elif (unscored := report.get("unscored")) is not None:
+        lines.append(f"sync score: {_UNSCORED[Unscored(unscored)]}")
+    if report.get("untouched_frames"):
+        lines.append(f"{report['untouched_frames']} frames passed through untouched")
+    stretches = report.get("untouched", [])
+    for stretch in stretches[:_STRETCHES]:
+        times = f"{stretch['start_seconds']:.2f} to {stretch['end_seconds']:.2f} s"
+        lines.append(f"  {times}: {_UNTOUCHED[UntouchedReason(stretch['reason'])]}")
+    if more := len(stretches[_STRETCHES:]) + report.get("untouched_left_out", 0):
+        lines.append(f"  and {more} more stretches")
     return lines
 
 

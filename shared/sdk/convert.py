@@ -134,6 +134,39 @@ def _report_from(job: job_pb2.Job) -> model.JobReport:
         engine=report.engine,
         untouched_frames=report.untouched_frames,
         link_profile=report.link_profile,
+        sync=_sync_from(report.sync) if report.HasField("sync") else None,
+        unscored=_unscored_from(report.unscored),
+        untouched=tuple(map(_stretch_from, report.untouched)),
+        untouched_left_out=report.untouched_left_out,
+    )
+
+
+def _sync_from(sync: job_pb2.SyncScore) -> model.SyncScore:
+    return model.SyncScore(
+        score=sync.score,
+        lag_ms=sync.lag_ms if sync.HasField("lag_ms") else None,
+        correlation=round(sync.correlation, 3),
+        amplitude=round(sync.amplitude, 3),
+    )
+
+
+def _unscored_from(value: int) -> model.Unscored | None:
+    if value == job_pb2.UNSCORED_UNSPECIFIED:
+        return None
+    return enum_from(model.Unscored, job_pb2.Unscored.Name, "UNSCORED_", value, model.Unscored.UNKNOWN)
+
+
+def _stretch_from(stretch: job_pb2.UntouchedStretch) -> model.UntouchedStretch:
+    return model.UntouchedStretch(
+        start_seconds=stretch.start.ToNanoseconds() / 1e9,
+        end_seconds=stretch.end.ToNanoseconds() / 1e9,
+        reason=enum_from(
+            model.UntouchedReason,
+            job_pb2.UntouchedReason.Name,
+            "UNTOUCHED_REASON_",
+            stretch.reason,
+            model.UntouchedReason.UNKNOWN,
+        ),
     )
 
 

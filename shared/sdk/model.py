@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
+
+LOW_SCORE: Final = 50
+"""A sync score below this is warned of."""
 
 
 class AssetKind(StrEnum):
@@ -159,8 +163,56 @@ class JobFailure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SyncScore:
+    """How well the lips of a result follow the speech.
+
+    ``score`` goes from 0, no better than lips that speak something else, to 100; real people with the sound that they
+    were filmed with get 75 and more. ``lag_ms`` is how late the lips are (negative: early), None where they follow too
+    little to tell. ``correlation`` and ``amplitude`` (1: the lips move as far as the speech asks) are what it rests on.
+    """
+
+    score: int
+    lag_ms: int | None
+    correlation: float
+    amplitude: float
+
+    @property
+    def is_low(self) -> bool:
+        """Whether the result deserves a look before it is used."""
+        return self.score < LOW_SCORE
+
+
+class Unscored(StrEnum):
+    """Why a result has no sync score."""
+
+    UNKNOWN = "unknown"
+    TOO_SHORT = "too_short"
+    NO_SPEECH = "no_speech"
+    NOT_MEASURED = "not_measured"
+
+
+class UntouchedReason(StrEnum):
+    """Why frames passed through untouched."""
+
+    UNKNOWN = "unknown"
+    NO_FACE = "no_face"
+    HIDDEN = "hidden"
+    TURNED_AWAY = "turned_away"
+    TOO_SMALL = "too_small"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UntouchedStretch:
+    """Frames in a row that passed through untouched; times in the result."""
+
+    start_seconds: float
+    end_seconds: float
+    reason: UntouchedReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobReport:
-    """What a job took.
+    """What a job took, and how good its result is.
 
     ``stages`` holds for each stage the seconds it was at work; stages overlap, so they add up to more than
     ``total_seconds``. ``upload`` and ``download`` are there where this client measured them.
@@ -178,6 +230,13 @@ class JobReport:
     untouched_frames: int
     link_profile: str = ""
     """What crossed the link between edge and node: ``fast-link``, ``balanced`` or ``thin``."""
+    sync: SyncScore | None = None
+    unscored: Unscored | None = None
+    """Why there is no sync score; None where there is one, or the edge knows of none."""
+    untouched: tuple[UntouchedStretch, ...] = ()
+    """The stretches that passed through untouched, in order: the longest 100."""
+    untouched_left_out: int = 0
+    """Stretches beyond those."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,11 @@ from shared.sdk.model import (
     Severity,
     Stage,
     StateChanged,
+    SyncScore,
     Transfer,
+    Unscored,
+    UntouchedReason,
+    UntouchedStretch,
 )
 from shared.sdk.pace import Pause
 from shared.version import version
@@ -97,9 +101,13 @@ __all__ = [
     "Severity",
     "Stage",
     "StateChanged",
+    "SyncScore",
     "TakenOverError",
     "Transfer",
     "UnavailableError",
+    "Unscored",
+    "UntouchedReason",
+    "UntouchedStretch",
     "VisemeError",
     "__version__",
     "connect",

@@ -55,7 +55,7 @@ def succeeding() -> list[Body]:
         progress(Stage.PREPARE, 50, 50),
         state(JobState.RENDERING),
         progress(Stage.INFER, 50, 50),
-        notice("no_face_frames", "3 frames without a face passed through"),
+        notice("untouched_frames", "3 of 50 frames pass through untouched: 0.0 to 0.1 s (no face)."),
         progress(Stage.COMPOSITE, 50, 50),
         state(JobState.FINISHING),
         state(JobState.SUCCEEDED),
@@ -199,6 +199,12 @@ class FakeEdge(FakeLibraries, job_pb2_grpc.JobServiceServicer):
                     engine="warp",
                     untouched_frames=3,
                     link_profile="balanced",
+                    sync=job_pb2.SyncScore(score=88, lag_ms=-5, correlation=0.636, amplitude=0.988),
+                    untouched=[
+                        job_pb2.UntouchedStretch(
+                            end=Duration(nanos=120_000_000), reason=job_pb2.UNTOUCHED_REASON_NO_FACE
+                        )
+                    ],
                 )
             )
 

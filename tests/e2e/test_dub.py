@@ -28,6 +28,14 @@ def test_a_portrait_speaks(stack: Stack, portrait: Path, speech: Path, tmp_path:
     assert abs(seen.seconds - len(heard) / 16_000) <= 1 / 25
     assert abs(late_seconds(sound(output), heard)) <= 1 / 25
     assert aperture_curve(output).std() > 0.005, "the mouth does not move"
+    assert report["sync"]["score"] >= 75
+    assert abs(report["sync"]["lag_ms"]) <= 20
+    assert (report["unscored"], report["untouched"]) == (None, [])
+    with av.open(str(output)) as media:
+        told = json.loads(media.metadata["viseme"])
+    assert told["sync"] == report["sync"]
+    assert (told["engine"], told["generator"].split()[0]) == ("warp", "viseme")
+    assert f"sync {report['sync']['score']}" in stack.viseme("jobs", "--limit", "1").stdout
 
 
 def test_a_phones_photo_is_reduced_and_the_job_says_so(
@@ -56,7 +64,10 @@ def test_the_result_starts_with_its_index(stack: Stack, clip: Path, short_speech
 
 def test_the_report_has_the_documented_shape(stack: Stack, clip: Path, short_speech: Path, tmp_path: Path) -> None:
     report = stack.dub(clip, short_speech, tmp_path / "out.mp4")
-    assert set(report) == {"job_id", "frames", "fps", "segments", "stages", "wan", "engine", "link_profile"}
+    assert set(report) == {
+        "job_id", "frames", "fps", "segments", "stages", "wan", "engine", "link_profile",
+        "sync", "unscored", "untouched_frames", "untouched", "untouched_left_out",
+    }  # fmt: skip
     assert set(report["wan"]) == {"up_bytes", "down_bytes"}
     stages = ("upload", "prepare", "send", "queue", "infer", "return", "composite", "download", "total")
     assert set(stages) <= set(report["stages"])

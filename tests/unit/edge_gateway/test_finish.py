@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge_gateway.finish import finish
+from edge_gateway.finish import TAG, finish
 from shared.errors import DiskFullError, InternalError
 from shared.media.audio import audio_length_us, open_sound
 from shared.media.limits import MediaLimits
@@ -140,6 +140,20 @@ def test_the_result_is_the_same_bytes_every_time_and_begins_with_its_index(tmp_p
         digests.add(hashlib.sha256(data).hexdigest())
         assert data.index(b"moov") < data.index(b"mdat")
     assert len(digests) == 1
+
+
+def test_a_tag_can_be_read_from_the_file_and_moves_nothing_in_it(tmp_path: Path) -> None:
+    speech = write_wav(tmp_path / "s.wav", tone(4, 16_000), 16_000)
+    paths, starts, _, length = segments(tmp_path, EVEN)
+    arguments = {"segments": paths, "starts_us": starts, "speech": str(speech), "length_us": length}
+    told, packets = '{"sync":{"score":88},"why":"\u00fc"}', []
+    for tag in ("", told):
+        output = tmp_path / f"out{len(tag)}.mp4"
+        finish(Recorder(), arguments | {"output": str(output), "tag": tag})  # type: ignore[arg-type] # as above
+        with av.open(str(output)) as container:
+            assert container.metadata.get(TAG, "") == tag
+            packets.append([(packet.pts, packet.dts, bytes(packet)) for packet in container.demux() if packet.size])
+    assert packets[0] == packets[1]
 
 
 def test_segments_that_were_encoded_otherwise_are_not_joined(tmp_path: Path) -> None:

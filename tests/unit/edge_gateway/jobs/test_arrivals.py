@@ -1,9 +1,10 @@
 import hashlib
+from dataclasses import replace
 
 import pytest
 
 from edge_gateway.jobs.arrivals import Arrivals
-from edge_gateway.jobs.node import RenderedCard, RenderedPiece
+from edge_gateway.jobs.node import Fate, Lips, RenderedCard, RenderedPiece
 from shared.errors import InternalError, NodeUnavailableError
 
 
@@ -51,3 +52,14 @@ def test_pieces_that_do_not_follow_each_other_are_refused() -> None:
 def test_damage_on_the_way_is_mended_by_asking_again() -> None:
     with pytest.raises(NodeUnavailableError, match="damaged"):
         Arrivals(segment_bytes=8, crop_px=320).take(piece(0, 0, b"ab", b"ax"), 0)
+
+
+@pytest.mark.parametrize(
+    "lips",
+    [Lips(seen=(0.1, 0.1)), Lips(asked=(0.1, 0.1)), Lips(fates=(Fate.HIDDEN,) * 2), Lips(asked=(float("nan"),))],
+)
+def test_lips_of_other_frames_and_lips_that_are_no_numbers_are_refused(lips: Lips) -> None:
+    told = replace(card(b"ab"), masks=((0.0,) * 6,), lips=lips)
+    whole = RenderedPiece(segment=0, offset=0, data=b"ab", card=told)
+    with pytest.raises(InternalError, match="segment 0"):
+        Arrivals(segment_bytes=8, crop_px=320).take(whole, 1)

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +24,10 @@ from edge_gateway.jobs.job import (
     Severity,
     Stage,
     StateChanged,
+    Stretch,
+    SyncScore,
+    Unscored,
+    UntouchedReason,
 )
 from edge_gateway.jobs.sqlite import SqliteJobs
 from shared.errors import ConflictError, MissingChunksError, NotFoundError, QueueFullError
@@ -139,7 +144,11 @@ async def test_state_error_and_report_survive(jobs: SqliteJobs, job: Job) -> Non
         up_bytes=1,
         down_bytes=2,
         engine="warp",
-        untouched_frames=0,
+        untouched_frames=3,
+        sync=SyncScore(score=88, lag_ms=None, correlation=0.5, amplitude=1.0),
+        unscored=Unscored.TOO_SHORT,
+        untouched=(Stretch(start_us=0, end_us=120_000, reason=UntouchedReason.TURNED_AWAY),),
+        untouched_left_out=2,
     )
     for state in (JobState.PREPARING, JobState.RENDERING, JobState.FINISHING):
         await jobs.record(other.job_id, [], Change(state=state))
@@ -148,6 +157,18 @@ async def test_state_error_and_report_survive(jobs: SqliteJobs, job: Job) -> Non
     assert found is not None
     assert (found.report, found.result_asset_id) == (report, "r")
     assert await jobs.counts() == {JobState.FAILED: 1, JobState.SUCCEEDED: 1}
+
+
+async def test_a_report_from_before_there_were_scores_is_read(jobs: SqliteJobs, database: Database, job: Job) -> None:
+    await jobs.add(job, "", 9)
+    old = {"frames": 3, "frame_rate": 25.0, "segments": 1, "stages": {"infer": 1.5}, "total_s": 2.0, "up_bytes": 1}
+    old |= {"down_bytes": 2, "engine": "warp", "untouched_frames": 0}
+    told = ("UPDATE jobs SET report = ?", (json.dumps(old),))
+    await database.run(lambda connection: connection.execute(*told).rowcount)
+    found = await jobs.find(job.job_id)
+    assert found is not None
+    assert found.report is not None
+    assert (found.report.sync, found.report.unscored, found.report.untouched) == (None, None, ())
 
 
 async def test_nothing_happens_after_the_end(jobs: SqliteJobs, job: Job) -> None:

@@ -15,7 +15,7 @@ from inference_node.metrics import NodeMetrics
 from inference_node.render.cache import BlobCache
 from inference_node.render.echo import FILLER_BYTES, MEASURE_BYTES, echoed
 from inference_node.render.limits import StreamLimits
-from inference_node.render.messages import Accepted, JobSpec, Message, Order, Piece
+from inference_node.render.messages import Accepted, JobSpec, Lips, Message, Order, Piece
 from inference_node.render.queue import FairQueue
 from inference_node.render.segment import SegmentResult
 from inference_node.render.service import NodeService
@@ -73,7 +73,12 @@ class Streams:
             ticket = await self.queue.take()
             taken.append(ticket.task.order.segment_index)
             result = SegmentResult(
-                data=data, digest=hashlib.sha256(data).digest(), patch=(0, 0, 2, 2), masks=(), work_s=0
+                data=data,
+                digest=hashlib.sha256(data).digest(),
+                patch=(0, 0, 2, 2),
+                masks=(),
+                lips=Lips(seen=(), asked=(), fates=()),
+                work_s=0,
             )
             ticket.owner.finished(ticket, result, queue_s=0)
 

@@ -63,6 +63,7 @@ def test_a_rendered_segment_keeps_everything() -> None:
         size_bytes=3,
         patch=(2, 4, 6, 8),
         masks=((0.5, 0.25, 0.125, 0.5, 0.0, 1.0),),
+        lips=domain.Lips(seen=(-1.0,), asked=(0.0625,), fates=(domain.Fate.TURNED_AWAY,)),
         queue_s=0.5,
         infer_s=1.25,
     )
@@ -71,6 +72,8 @@ def test_a_rendered_segment_keeps_everything() -> None:
     assert (rendered.segment_index, rendered.data, rendered.complete.size_bytes) == (7, b"abc", 3)
     assert (rendered.complete.patch.x, rendered.complete.patch.height) == (2, 8)
     assert rendered.complete.masks[0].radius_x == 0.125
+    assert (list(rendered.complete.lips_seen), list(rendered.complete.lips_asked)) == ([-1.0], [0.0625])
+    assert list(rendered.complete.fates) == [pb.FRAME_FATE_TURNED_AWAY]
     assert rendered.complete.infer_time.ToMilliseconds() == 1250
     unfinished = domain.Piece(segment_index=7, offset=0, data=b"abc", complete=None)
     assert not response_of(unfinished).rendered.HasField("complete")

@@ -8,7 +8,18 @@ import pytest
 from shared.cli.board import Board, duration
 from shared.cli.display import BarsDisplay
 from shared.cli.report import report_json, waterfall
-from shared.sdk.model import JobReport, JobState, Progress, Stage, StateChanged, Transfer
+from shared.sdk.model import (
+    JobReport,
+    JobState,
+    Progress,
+    Stage,
+    StateChanged,
+    SyncScore,
+    Transfer,
+    Unscored,
+    UntouchedReason,
+    UntouchedStretch,
+)
 
 
 def event(stage: Stage, done: int, total: int) -> Progress:
@@ -82,7 +93,7 @@ REPORT = JobReport(
 
 def test_the_waterfall_shows_every_stage_in_order() -> None:
     told = report_json(REPORT, total_seconds=10.0)
-    lines = waterfall(told, untouched_frames=2, plain=True)
+    lines = waterfall(told, plain=True)
     names = [line.split()[0] for line in lines[1:11]]
     assert names == [
         "upload", "wait", "prepare", "send", "queue", "infer", "return", "composite", "download", "total",
@@ -93,8 +104,30 @@ def test_the_waterfall_shows_every_stage_in_order() -> None:
     text = "\n".join(lines)
     assert "750 frames at 25 a second in 15 segments by warp, 75.0 frames/s" in text
     assert "500.0 kB up, 700.0 kB down (1.00 and 1.40 MB a minute)" in text
-    assert "2 frames without a face" in text
+    assert "2 frames passed through untouched" in text
     assert "█" in "".join(waterfall(told))
+
+
+def lines_of(**more: object) -> str:
+    return "\n".join(waterfall(report_json(dataclasses.replace(REPORT, **more), total_seconds=10.0)))
+
+
+def test_the_end_says_how_good_the_result_is_and_warns_where_it_is_not() -> None:
+    good = SyncScore(score=88, lag_ms=12, correlation=0.6, amplitude=1.0)
+    assert "sync score: 88 of 100, lips 12 ms late\n" in lines_of(sync=good)
+    low = lines_of(sync=dataclasses.replace(good, score=12, lag_ms=None))
+    assert "sync score: 12 of 100; WARNING" in low
+    assert "WARNING: no speech was heard" in lines_of(unscored=Unscored.NO_SPEECH)
+    for why in Unscored:
+        assert "sync score: none" in lines_of(unscored=why)
+    stretches = tuple(
+        UntouchedStretch(start_seconds=at, end_seconds=at + 0.5, reason=why)
+        for at, why in enumerate(list(UntouchedReason) * 3)
+    )
+    text = lines_of(untouched=stretches, untouched_left_out=7)
+    assert "  3.00 to 3.50 s: turned away too far" in text
+    assert "and 12 more stretches" in text
+    assert "sync" not in lines_of()
 
 
 def test_an_empty_report_is_shown_too() -> None:

@@ -92,7 +92,12 @@ async def test_dub_writes_the_result_the_report_and_the_waterfall(
     assert output.read_bytes() == RESULT
     assert ended.out.strip() == str(output)
     told = json.loads(report.read_text())
-    assert set(told) == {"job_id", "frames", "fps", "segments", "stages", "wan", "engine", "link_profile"}
+    assert set(told) == {
+        "job_id", "frames", "fps", "segments", "stages", "wan", "engine", "link_profile",
+        "sync", "unscored", "untouched_frames", "untouched", "untouched_left_out",
+    }  # fmt: skip
+    assert told["sync"] == {"score": 88, "lag_ms": -5, "correlation": 0.636, "amplitude": 0.988}
+    assert told["untouched"] == [{"start_seconds": 0.0, "end_seconds": 0.12, "reason": "no_face"}]
     assert list(told["stages"]) == [
         "upload", "wait", "prepare", "send", "queue", "infer", "return", "composite", "download", "total",
     ]  # fmt: skip
@@ -102,7 +107,8 @@ async def test_dub_writes_the_result_the_report_and_the_waterfall(
     assert told["stages"]["total"] >= told["stages"]["upload"]
     assert "prepare" in ended.err
     assert "between edge and node: 1.0 kB up, 2.0 kB down" in ended.err
-    assert "3 frames without a face passed through" in ended.err
+    assert "sync score: 88 of 100, lips 5 ms early" in ended.err
+    assert "3 frames passed through untouched\n  0.00 to 0.12 s: no face" in ended.err
     assert fake.jobs["job-1"].options.fit == job_pb2.FIT_MODE_LOOP
 
 

@@ -61,6 +61,10 @@ async def test_the_example_of_the_readme(fake: FakeEdge, video: Path, speech: Pa
     assert job.report is not None
     assert set(job.report.stages) == set(viseme.Stage) - {viseme.Stage.UNKNOWN}
     assert (job.report.frames, job.report.wan_up_bytes, job.report.wan_down_bytes) == (50, 1000, 2000)
+    assert job.report.sync == viseme.SyncScore(score=88, lag_ms=-5, correlation=0.636, amplitude=0.988)
+    assert (job.report.unscored, job.report.sync.is_low) == (None, False)
+    (stretch,) = job.report.untouched
+    assert (stretch.end_seconds, stretch.reason) == (0.12, viseme.UntouchedReason.NO_FACE)
     assert job.status.fit is viseme.FitMode.LOOP
 
 

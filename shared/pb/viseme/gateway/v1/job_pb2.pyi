@@ -150,6 +150,66 @@ STAGE_DOWNLOAD: Stage.ValueType  # 9
 """Edge to client; measured by the client."""
 Global___Stage: _TypeAlias = Stage  # noqa: Y015
 
+class _Unscored:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UnscoredEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Unscored.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNSCORED_UNSPECIFIED: _Unscored.ValueType  # 0
+    """It has one, or was made before there were scores."""
+    UNSCORED_TOO_SHORT: _Unscored.ValueType  # 1
+    """Lips were painted for less than two seconds."""
+    UNSCORED_NO_SPEECH: _Unscored.ValueType  # 2
+    """No speech was heard."""
+    UNSCORED_NOT_MEASURED: _Unscored.ValueType  # 3
+    """The node did not say how the lips move."""
+
+class Unscored(_Unscored, metaclass=_UnscoredEnumTypeWrapper):
+    """Why a result has no sync score."""
+
+UNSCORED_UNSPECIFIED: Unscored.ValueType  # 0
+"""It has one, or was made before there were scores."""
+UNSCORED_TOO_SHORT: Unscored.ValueType  # 1
+"""Lips were painted for less than two seconds."""
+UNSCORED_NO_SPEECH: Unscored.ValueType  # 2
+"""No speech was heard."""
+UNSCORED_NOT_MEASURED: Unscored.ValueType  # 3
+"""The node did not say how the lips move."""
+Global___Unscored: _TypeAlias = Unscored  # noqa: Y015
+
+class _UntouchedReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UntouchedReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UntouchedReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNTOUCHED_REASON_UNSPECIFIED: _UntouchedReason.ValueType  # 0
+    """Never sent."""
+    UNTOUCHED_REASON_NO_FACE: _UntouchedReason.ValueType  # 1
+    """No face was found."""
+    UNTOUCHED_REASON_HIDDEN: _UntouchedReason.ValueType  # 2
+    """There is a face, but its features cannot be made out."""
+    UNTOUCHED_REASON_TURNED_AWAY: _UntouchedReason.ValueType  # 3
+    """The head is turned away further than lips can be painted."""
+    UNTOUCHED_REASON_TOO_SMALL: _UntouchedReason.ValueType  # 4
+    """The face is too small."""
+
+class UntouchedReason(_UntouchedReason, metaclass=_UntouchedReasonEnumTypeWrapper):
+    """Why frames passed through untouched."""
+
+UNTOUCHED_REASON_UNSPECIFIED: UntouchedReason.ValueType  # 0
+"""Never sent."""
+UNTOUCHED_REASON_NO_FACE: UntouchedReason.ValueType  # 1
+"""No face was found."""
+UNTOUCHED_REASON_HIDDEN: UntouchedReason.ValueType  # 2
+"""There is a face, but its features cannot be made out."""
+UNTOUCHED_REASON_TURNED_AWAY: UntouchedReason.ValueType  # 3
+"""The head is turned away further than lips can be painted."""
+UNTOUCHED_REASON_TOO_SMALL: UntouchedReason.ValueType  # 4
+"""The face is too small."""
+Global___UntouchedReason: _TypeAlias = UntouchedReason  # noqa: Y015
+
 class _Severity:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -259,6 +319,80 @@ class StageTime(_message.Message):
 Global___StageTime: _TypeAlias = StageTime  # noqa: Y015
 
 @_typing.final
+class SyncScore(_message.Message):
+    """How well the rendered lips follow the speech."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    LAG_MS_FIELD_NUMBER: _builtins.int
+    CORRELATION_FIELD_NUMBER: _builtins.int
+    AMPLITUDE_FIELD_NUMBER: _builtins.int
+    score: _builtins.int
+    """0, no better than lips that speak something else, to 100; the lips of real people get 75 and more with the sound
+    that they were filmed with. Below 50 the result deserves a look.
+    """
+    lag_ms: _builtins.int
+    """How late the lips are against the speech, in milliseconds; negative where they are early. Not set where they follow
+    too little to tell.
+    """
+    correlation: _builtins.float
+    """The correlation at that lag of how far the lips are apart and how far the speech asks them to be, -1 to 1."""
+    amplitude: _builtins.float
+    """How far the lips move over how far the speech asks them to; the lips of real people: 0.6 to 1."""
+    def __init__(
+        self,
+        *,
+        score: _builtins.int = ...,
+        lag_ms: _builtins.int | None = ...,
+        correlation: _builtins.float = ...,
+        amplitude: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lag_ms", b"_lag_ms", "lag_ms", b"lag_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lag_ms", b"_lag_ms", "amplitude", b"amplitude", "correlation", b"correlation", "lag_ms", b"lag_ms", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__lag_ms: _TypeAlias = _typing.Literal["lag_ms"]  # noqa: Y015
+    _WhichOneofArgType__lag_ms: _TypeAlias = _typing.Literal["_lag_ms", b"_lag_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lag_ms) -> _WhichOneofReturnType__lag_ms | None: ...
+
+Global___SyncScore: _TypeAlias = SyncScore  # noqa: Y015
+
+@_typing.final
+class UntouchedStretch(_message.Message):
+    """Frames in a row that passed through untouched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: Global___UntouchedReason.ValueType
+    """Why."""
+    @_builtins.property
+    def start(self) -> _duration_pb2.Duration:
+        """When the first of them is shown in the result."""
+
+    @_builtins.property
+    def end(self) -> _duration_pb2.Duration:
+        """When the last of them ends."""
+
+    def __init__(
+        self,
+        *,
+        start: _duration_pb2.Duration | None = ...,
+        end: _duration_pb2.Duration | None = ...,
+        reason: Global___UntouchedReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "reason", b"reason", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UntouchedStretch: _TypeAlias = UntouchedStretch  # noqa: Y015
+
+@_typing.final
 class JobReport(_message.Message):
     """What a job took."""
 
@@ -273,6 +407,10 @@ class JobReport(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     UNTOUCHED_FRAMES_FIELD_NUMBER: _builtins.int
     LINK_PROFILE_FIELD_NUMBER: _builtins.int
+    SYNC_FIELD_NUMBER: _builtins.int
+    UNSCORED_FIELD_NUMBER: _builtins.int
+    UNTOUCHED_FIELD_NUMBER: _builtins.int
+    UNTOUCHED_LEFT_OUT_FIELD_NUMBER: _builtins.int
     frames: _builtins.int
     """Frames in the result."""
     frame_rate: _builtins.float
@@ -282,9 +420,13 @@ class JobReport(_message.Message):
     engine: _builtins.str
     """The engine that rendered."""
     untouched_frames: _builtins.int
-    """Frames that passed through untouched since no face was found in them."""
+    """Frames that passed through untouched."""
     link_profile: _builtins.str
     """What crossed the link between edge and node, and how good it was: fast-link, balanced or thin."""
+    unscored: Global___Unscored.ValueType
+    """Why it cannot be told."""
+    untouched_left_out: _builtins.int
+    """Stretches beyond those."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageTime]:
         """The time of each stage."""
@@ -296,6 +438,14 @@ class JobReport(_message.Message):
     @_builtins.property
     def wan(self) -> Global___WanBytes:
         """The bytes between edge and node."""
+
+    @_builtins.property
+    def sync(self) -> Global___SyncScore:
+        """How well the lips follow the speech; not set where that cannot be told."""
+
+    @_builtins.property
+    def untouched(self) -> _containers.RepeatedCompositeFieldContainer[Global___UntouchedStretch]:
+        """The stretches that passed through untouched, in order: the longest 100."""
 
     def __init__(
         self,
@@ -309,10 +459,14 @@ class JobReport(_message.Message):
         engine: _builtins.str = ...,
         untouched_frames: _builtins.int = ...,
         link_profile: _builtins.str = ...,
+        sync: Global___SyncScore | None = ...,
+        unscored: Global___Unscored.ValueType = ...,
+        untouched: _abc.Iterable[Global___UntouchedStretch] | None = ...,
+        untouched_left_out: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total", "wan", b"wan"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sync", b"sync", "total", b"total", "wan", b"wan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "frame_rate", b"frame_rate", "frames", b"frames", "link_profile", b"link_profile", "segments", b"segments", "stages", b"stages", "total", b"total", "untouched_frames", b"untouched_frames", "wan", b"wan"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "frame_rate", b"frame_rate", "frames", b"frames", "link_profile", b"link_profile", "segments", b"segments", "stages", b"stages", "sync", b"sync", "total", b"total", "unscored", b"unscored", "untouched", b"untouched", "untouched_frames", b"untouched_frames", "untouched_left_out", b"untouched_left_out", "wan", b"wan"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -492,7 +646,7 @@ class Notice(_message.Message):
     severity: Global___Severity.ValueType
     """How grave it is."""
     reason: _builtins.str
-    """A stable short name: node_unavailable, resumed, no_face_frames, ..."""
+    """A stable short name: node_unavailable, resumed, untouched_frames, low_sync_score, ..."""
     message: _builtins.str
     """The words."""
     def __init__(

@@ -73,6 +73,38 @@ VIDEO_CODEC_AV1: VideoCodec.ValueType  # 2
 """AV1."""
 Global___VideoCodec: _TypeAlias = VideoCodec  # noqa: Y015
 
+class _FrameFate:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FrameFateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FrameFate.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FRAME_FATE_UNSPECIFIED: _FrameFate.ValueType  # 0
+    """Read as FRAME_FATE_PAINTED."""
+    FRAME_FATE_PAINTED: _FrameFate.ValueType  # 1
+    """It was painted."""
+    FRAME_FATE_NO_FACE: _FrameFate.ValueType  # 2
+    """The order said that there is no face."""
+    FRAME_FATE_HIDDEN: _FrameFate.ValueType  # 3
+    """The landmarks do not lie on a face."""
+    FRAME_FATE_TURNED_AWAY: _FrameFate.ValueType  # 4
+    """The head is turned further than an engine can follow."""
+
+class FrameFate(_FrameFate, metaclass=_FrameFateEnumTypeWrapper):
+    """What became of a frame."""
+
+FRAME_FATE_UNSPECIFIED: FrameFate.ValueType  # 0
+"""Read as FRAME_FATE_PAINTED."""
+FRAME_FATE_PAINTED: FrameFate.ValueType  # 1
+"""It was painted."""
+FRAME_FATE_NO_FACE: FrameFate.ValueType  # 2
+"""The order said that there is no face."""
+FRAME_FATE_HIDDEN: FrameFate.ValueType  # 3
+"""The landmarks do not lie on a face."""
+FRAME_FATE_TURNED_AWAY: FrameFate.ValueType  # 4
+"""The head is turned further than an engine can follow."""
+Global___FrameFate: _TypeAlias = FrameFate  # noqa: Y015
+
 class _TritonState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -629,6 +661,9 @@ class RenderedSegment(_message.Message):
     MASKS_FIELD_NUMBER: _builtins.int
     QUEUE_TIME_FIELD_NUMBER: _builtins.int
     INFER_TIME_FIELD_NUMBER: _builtins.int
+    LIPS_SEEN_FIELD_NUMBER: _builtins.int
+    LIPS_ASKED_FIELD_NUMBER: _builtins.int
+    FATES_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
     """SHA-256 of its bytes, 32 bytes."""
     size_bytes: _builtins.int
@@ -649,6 +684,22 @@ class RenderedSegment(_message.Message):
     def infer_time(self) -> _duration_pb2.Duration:
         """Time at work: landmarks, geometry, network, encoding."""
 
+    @_builtins.property
+    def lips_seen(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """For each output frame how far the lips are apart in what was painted: the inner lips' mean distance over the face's
+        height (FaceMesh 10 to 152); -1 where that was not measured. Empty from a node that does not measure.
+        """
+
+    @_builtins.property
+    def lips_asked(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """For each output frame how far apart the speech asks them to be, by viseme's own speech network, in the same unit;
+        -1 where that is not known.
+        """
+
+    @_builtins.property
+    def fates(self) -> _containers.RepeatedScalarFieldContainer[Global___FrameFate.ValueType]:
+        """For each output frame what became of it; empty where all were painted."""
+
     def __init__(
         self,
         *,
@@ -658,10 +709,13 @@ class RenderedSegment(_message.Message):
         masks: _abc.Iterable[Global___PaintMask] | None = ...,
         queue_time: _duration_pb2.Duration | None = ...,
         infer_time: _duration_pb2.Duration | None = ...,
+        lips_seen: _abc.Iterable[_builtins.float] | None = ...,
+        lips_asked: _abc.Iterable[_builtins.float] | None = ...,
+        fates: _abc.Iterable[Global___FrameFate.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["infer_time", b"infer_time", "patch", b"patch", "queue_time", b"queue_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "infer_time", b"infer_time", "masks", b"masks", "patch", b"patch", "queue_time", b"queue_time", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "fates", b"fates", "infer_time", b"infer_time", "lips_asked", b"lips_asked", "lips_seen", b"lips_seen", "masks", b"masks", "patch", b"patch", "queue_time", b"queue_time", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
