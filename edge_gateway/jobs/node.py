@@ -134,7 +134,7 @@ class Fate(Enum):
     PAINTED = "painted"
     NO_FACE = "no_face"
     HIDDEN = "hidden"
-    """There is a face, but its landmarks are nowhere."""
+    """There is a face, but its features cannot be made out, or its mouth is covered."""
     TURNED_AWAY = "turned_away"
     TOO_SMALL = "too_small"
 

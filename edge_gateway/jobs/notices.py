@@ -29,7 +29,7 @@ def upload_goes_on(here: str, there: str) -> Notice:
 _TOLD = 5
 _WHY = {
     UntouchedReason.NO_FACE: "no face",
-    UntouchedReason.HIDDEN: "features of the face cannot be made out",
+    UntouchedReason.HIDDEN: "mouth covered, or face not to be made out",
     UntouchedReason.TURNED_AWAY: "turned away too far",
     UntouchedReason.TOO_SMALL: "face too small",
 }
@@ -60,7 +60,7 @@ def _lag(lag_ms: int) -> str:
 
 
 def _untouched(verdict: Verdict) -> Notice:
-    """Some frames pass through."""
+    """Some frames pass through; where they are most of them, that is hardly what was wanted."""
     first = [
         f"{one.start_us / 1e6:.1f} to {one.end_us / 1e6:.1f} s ({_WHY[one.reason]})"
         for one in verdict.untouched[:_TOLD]
@@ -68,4 +68,5 @@ def _untouched(verdict: Verdict) -> Notice:
     more = len(verdict.untouched) + verdict.left_out - len(first)
     where = ", ".join(first) + (f" and {more} more stretches" if more else "")
     message = f"{verdict.untouched_frames} of {verdict.frames} frames pass through untouched: {where}."
-    return Notice(severity=Severity.INFO, reason="untouched_frames", message=message)
+    severity = Severity.WARNING if 2 * verdict.untouched_frames > verdict.frames else Severity.INFO
+    return Notice(severity=severity, reason="untouched_frames", message=message)

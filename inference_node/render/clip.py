@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference_node.engine.port import FaceFrames, Patch, Pixels, Points, RenderedFrames
+from inference_node.render.cover import covered
 from inference_node.render.gauge import UNSEEN, lips_seen, shown
 from inference_node.render.messages import JobSpec, Offer
 from inference_node.render.turn import Angles, seen_yaw
@@ -32,18 +33,21 @@ class CropFrames:
     """The frames of a crop segment, without its context.
 
     ``crops`` is uint8 [N, P, P, 3] RGB, ``landmarks`` float32 [N, 468, 2] in its pixels, ``scores`` float32 [N],
-    ``yaws`` float32 [N] as :func:`~inference_node.render.turn.seen_yaw` gives them.
+    ``yaws`` float32 [N] as :func:`~inference_node.render.turn.seen_yaw` gives them, ``covered`` bool [N].
     """
 
     crops: Pixels
     landmarks: Points
     scores: npt.NDArray[np.float32]
     yaws: Angles
+    covered: npt.NDArray[np.bool_]
+    """Where something lies before the mouth."""
 
     @property
     def nbytes(self) -> int:
         """Bytes in memory."""
-        return self.crops.nbytes + self.landmarks.nbytes + self.scores.nbytes + self.yaws.nbytes
+        parts = (self.crops, self.landmarks, self.scores, self.yaws, self.covered)
+        return sum(part.nbytes for part in parts)
 
 
 def read_pictures(data: bytes, offer: Offer, spec: JobSpec) -> list[Pixels]:
@@ -67,13 +71,15 @@ def find_faces(pictures: list[Pixels], offer: Offer) -> CropFrames:
     """Find and smooth the landmarks of a crop segment; the context is used and left out."""
     mesh = _mesh()
     found = [mesh.crop_landmarks(picture) for picture in pictures]
-    points = smooth(np.stack([one.points for one in found]), lead=offer.lead_frames, trail=offer.trail_frames)
+    raw = np.stack([one.points for one in found])
+    points = smooth(raw, lead=offer.lead_frames, trail=offer.trail_frames)
     kept = slice(offer.lead_frames, offer.lead_frames + offer.frame_count)
     return CropFrames(
         crops=np.stack(pictures[kept]),
         landmarks=np.ascontiguousarray(points[..., :2]),
         scores=np.array([one.score for one in found[kept]], dtype=np.float32),
         yaws=seen_yaw(points),
+        covered=covered(pictures, raw, lead=offer.lead_frames, trail=offer.trail_frames),
     )
 
 

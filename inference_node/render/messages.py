@@ -107,7 +107,7 @@ class Fate(Enum):
     NO_FACE = "no_face"
     """The order said that there is none."""
     HIDDEN = "hidden"
-    """The landmarks do not lie on a face, so that painting would only harm."""
+    """The landmarks do not lie on a face, or the mouth is covered: painting would only harm."""
     TURNED_AWAY = "turned_away"
     """The head is turned further than an engine can follow."""
 

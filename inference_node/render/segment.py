@@ -170,7 +170,7 @@ class _Canvas:
 
     def takes(self, row: int, crop: CropFrames, index: int) -> bool:
         """Whether a frame can be painted; notes why not."""
-        if crop.scores[index] < _LEAST_SCORE:
+        if crop.scores[index] < _LEAST_SCORE or crop.covered[index]:
             self._fates[row] = Fate.HIDDEN
         elif not shown_share(crop.yaws[index]):
             self._fates[row] = Fate.TURNED_AWAY

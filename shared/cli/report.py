@@ -19,7 +19,7 @@ _UNSCORED: Final = {
 }
 _UNTOUCHED: Final = {
     UntouchedReason.NO_FACE: "no face",
-    UntouchedReason.HIDDEN: "features of the face cannot be made out",
+    UntouchedReason.HIDDEN: "mouth covered, or face not to be made out",
     UntouchedReason.TURNED_AWAY: "turned away too far",
     UntouchedReason.TOO_SMALL: "face too small",
     UntouchedReason.UNKNOWN: "for a reason that this version does not know",

@@ -9,7 +9,7 @@ from inference_node.render.clip import look_at_lips
 from inference_node.render.gauge import UNSEEN, aperture, looked_at, shown
 from inference_node.speech.mouth import Shape
 from shared.face.mesh import FaceMesh
-from tests.turned_face import portrait_crop
+from tests.portrait import portrait_crop
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import numpy as np
 
 from inference_node.render.turn import HIDDEN_FROM, SHOWN_TO, seen_yaw, shown_share
 from shared.face.mesh import FaceMesh
-from tests.turned_face import portrait_crop, turned
+from tests.portrait import portrait_crop, turned
 
 
 def test_a_head_that_turns_is_seen_to_turn_and_a_profile_is_not_painted() -> None:

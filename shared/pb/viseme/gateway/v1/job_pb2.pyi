@@ -189,7 +189,7 @@ class _UntouchedReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Untou
     UNTOUCHED_REASON_NO_FACE: _UntouchedReason.ValueType  # 1
     """No face was found."""
     UNTOUCHED_REASON_HIDDEN: _UntouchedReason.ValueType  # 2
-    """There is a face, but its features cannot be made out."""
+    """There is a face, but its features cannot be made out, or its mouth is covered."""
     UNTOUCHED_REASON_TURNED_AWAY: _UntouchedReason.ValueType  # 3
     """The head is turned away further than lips can be painted."""
     UNTOUCHED_REASON_TOO_SMALL: _UntouchedReason.ValueType  # 4
@@ -203,7 +203,7 @@ UNTOUCHED_REASON_UNSPECIFIED: UntouchedReason.ValueType  # 0
 UNTOUCHED_REASON_NO_FACE: UntouchedReason.ValueType  # 1
 """No face was found."""
 UNTOUCHED_REASON_HIDDEN: UntouchedReason.ValueType  # 2
-"""There is a face, but its features cannot be made out."""
+"""There is a face, but its features cannot be made out, or its mouth is covered."""
 UNTOUCHED_REASON_TURNED_AWAY: UntouchedReason.ValueType  # 3
 """The head is turned away further than lips can be painted."""
 UNTOUCHED_REASON_TOO_SMALL: UntouchedReason.ValueType  # 4

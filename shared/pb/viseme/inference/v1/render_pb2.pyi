@@ -86,7 +86,7 @@ class _FrameFateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FrameFate.V
     FRAME_FATE_NO_FACE: _FrameFate.ValueType  # 2
     """The order said that there is no face."""
     FRAME_FATE_HIDDEN: _FrameFate.ValueType  # 3
-    """The landmarks do not lie on a face."""
+    """The landmarks do not lie on a face, or its mouth is covered."""
     FRAME_FATE_TURNED_AWAY: _FrameFate.ValueType  # 4
     """The head is turned further than an engine can follow."""
 
@@ -100,7 +100,7 @@ FRAME_FATE_PAINTED: FrameFate.ValueType  # 1
 FRAME_FATE_NO_FACE: FrameFate.ValueType  # 2
 """The order said that there is no face."""
 FRAME_FATE_HIDDEN: FrameFate.ValueType  # 3
-"""The landmarks do not lie on a face."""
+"""The landmarks do not lie on a face, or its mouth is covered."""
 FRAME_FATE_TURNED_AWAY: FrameFate.ValueType  # 4
 """The head is turned further than an engine can follow."""
 Global___FrameFate: _TypeAlias = FrameFate  # noqa: Y015

@@ -1,4 +1,4 @@
-"""A face in a crop, and the same face turned to the side: its points moved in space, its pixels with them."""
+"""The demo's portrait as a crop, and what may be wrong with a face: turned to the side, behind a mask, drawn."""
 
 from pathlib import Path
 
@@ -16,6 +16,8 @@ Pixels = npt.NDArray[np.uint8]
 PORTRAIT = Path(__file__).resolve().parents[1] / "deploy" / "demo" / "portrait.jpg"
 CROP_PX = 320
 _SCALE = 1.6
+_JAW = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454)
+_MASK = (*_JAW, 280, 195, 50)
 _PIVOT = 0.5
 """How far behind the face it turns, as a share of its half width."""
 
@@ -47,6 +49,28 @@ def turned(crop: Pixels, points: Points, degrees: float) -> Pixels:
     for corners in triangles[np.argsort(-moved[triangles][:, :, 2].mean(axis=1))]:  # the farthest first
         _draw(out, crop, source[corners, :2].astype(np.float32), moved[corners, :2].astype(np.float32))
     return np.asarray(out, dtype=np.uint8)
+
+
+def masked(crop: Pixels, points: Points, colour: tuple[int, int, int]) -> Pixels:
+    """The crop with a mask over mouth and nose, with folds."""
+    out = crop.copy()
+    cv2.fillConvexPoly(out, cv2.convexHull(points[list(_MASK), :2].astype(np.int32)), colour)
+    for fold in (-14, 0, 14):
+        left, right = points[61, :2] + (-25, fold), points[291, :2] + (25, fold)
+        darker = tuple(round(0.8 * level) for level in colour)
+        cv2.line(out, tuple(left.astype(int).tolist()), tuple(right.astype(int).tolist()), darker, 2)
+    return out
+
+
+def drawn(crop: Pixels) -> Pixels:
+    """The crop as a cartoon: flat colours, black lines."""
+    flat = crop
+    for _ in range(3):
+        flat = np.asarray(cv2.bilateralFilter(flat, 9, 60, 9), dtype=np.uint8)
+    flat = flat // 32 * 32 + 16
+    grey = cv2.medianBlur(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), 7)
+    flat[cv2.adaptiveThreshold(grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, 9, 4) == 0] = 0
+    return flat
 
 
 def _draw(out: Pixels, crop: Pixels, source: Points, target: Points) -> None:
