@@ -117,6 +117,11 @@ _VERSIONS = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX library_files_by_asset ON library_files (asset_id);
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN background_asset_id TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN keep_sound INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN background_volume REAL NOT NULL DEFAULT 0.3;
+    """,
 )
 
 

@@ -17,6 +17,11 @@ SOUND_BITRATE = 192_000
 _RATES = (44_100, 48_000)
 
 
+def sound_rate(rate: int) -> int:
+    """Samples a second of the result's sound, of speech that has ``rate``."""
+    return rate if rate in _RATES else _RATES[1]
+
+
 class SpeechTrack:
     """One encoder from the speech's beginning to the result's end; the same calls give the same packets.
 
@@ -28,7 +33,7 @@ class SpeechTrack:
 
     def __init__(self, out: OutputContainer, speech: SoundReader, bitrate: int) -> None:
         channels = min(speech.info.channels, 2)
-        self.rate = speech.info.rate if speech.info.rate in _RATES else _RATES[1]
+        self.rate = sound_rate(speech.info.rate)
         """Samples a second."""
         self.channels = channels
         self._layout = "stereo" if channels == 2 else "mono"

@@ -185,7 +185,7 @@ class Catalog:
 
         def work(connection: sqlite3.Connection) -> bool:
             needed = connection.execute(
-                "SELECT job_id FROM jobs WHERE ? IN (video_asset_id, speech_asset_id)"
+                "SELECT job_id FROM jobs WHERE ? IN (video_asset_id, speech_asset_id, background_asset_id)"
                 " AND state NOT IN (SELECT value FROM json_each(?)) LIMIT 1",
                 (asset_id, _FINAL),
             ).fetchone()
@@ -202,7 +202,7 @@ class Catalog:
         def work(connection: sqlite3.Connection) -> list[str]:
             rows = connection.execute(
                 "DELETE FROM assets WHERE kind = 'result' AND NOT EXISTS (SELECT 1 FROM jobs WHERE asset_id IN"
-                " (result_asset_id, video_asset_id, speech_asset_id)) RETURNING asset_id"
+                " (result_asset_id, video_asset_id, speech_asset_id, background_asset_id)) RETURNING asset_id"
             )
             return [row[0] for row in rows]
 

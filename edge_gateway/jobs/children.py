@@ -13,6 +13,8 @@ from edge_gateway.fragments import cut_live, cut_result
 from edge_gateway.jobs.faces import FaceAsk
 from edge_gateway.jobs.feed import FedChild
 from edge_gateway.jobs.files import Speech
+from edge_gateway.jobs.job import JobOptions
+from edge_gateway.mix import mix
 from edge_gateway.prepare import prepare
 from shared.errors import InternalError
 from shared.media.limits import MediaLimits
@@ -25,6 +27,7 @@ PRELOAD = (
     "edge_gateway.composite",
     "edge_gateway.finish",
     "edge_gateway.fragments",
+    "edge_gateway.mix",
     "shared.media.probe",
 )
 """Modules that every child of the edge has loaded."""
@@ -110,6 +113,29 @@ class Children:
         }
         message = await self._sandbox.call(speech_task, arguments, self._limits, self._settings.speech_s)
         return Speech(data=message.payload, duration_us=int(message.header["length_us"]))
+
+    async def mix(
+        self, *, speech: Path, length_us: int, background: Path, video: Path, options: JobOptions, output: Path
+    ) -> None:
+        """Write the speech of some length with its background.
+
+        Raises:
+            InvalidInputError: there is no sound in one of them, or it cannot be decoded.
+            DeadlineError: it took too long.
+        """
+        arguments = {
+            "speech": str(speech),
+            "length_us": length_us,
+            "background": str(background),
+            "volume": options.background_volume,
+            "video": str(video),
+            "keeps_sound": options.keep_sound,
+            "keeps_length": options.keep_length,
+            "fit": options.fit.value,
+            "output": str(output),
+            "limits": self._media,
+        }
+        await self._sandbox.call(mix, arguments, self._limits, self._settings.finish_s)
 
     @asynccontextmanager
     async def cut(self, source: Source, ask: FaceAsk, skip_segments: int) -> AsyncIterator[FedChild]:

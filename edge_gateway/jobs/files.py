@@ -76,6 +76,10 @@ class JobFiles:
         write_atomic(self._root / _SPEECH, speech.data)
         self.write_json("speech.json", {"duration_us": speech.duration_us})
 
+    def mixed(self) -> Path:
+        """Where the speech with its background lies, or will."""
+        return self._root / "mixed.flac"
+
     def rendered_card(self, segment: int) -> RenderedCard | None:
         """What belongs to a rendered segment, if that is on disk."""
         told = self.read_json(f"rendered-{segment:05d}.json")

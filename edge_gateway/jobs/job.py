@@ -10,6 +10,9 @@ from typing import Final
 from shared.errors import ConflictError, InvalidInputError, LimitExceededError
 from shared.media.timeline import FitMode
 
+BACKGROUND_VOLUME: Final = 0.3
+"""About 10 dB below what the background is by itself."""
+MOST_VOLUME: Final = 2.0
 _JOB_ID = re.compile(r"job-[0-9a-f]{20}")
 _KEY_LENGTH = 128
 _LOW_SCORE = 50
@@ -79,6 +82,10 @@ class JobOptions:
     fit: FitMode = FitMode.BOUNCE
     keep_length: bool = False
     engine: str = ""
+    keep_sound: bool = False
+    """Mix the video's own sound under the speech."""
+    background_volume: float = BACKGROUND_VOLUME
+    """What the samples of the sound under the speech are multiplied by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +178,8 @@ class Job:
     state: JobState
     video_asset_id: str
     speech_asset_id: str
+    background_asset_id: str = ""
+    """What is mixed under the speech; empty for nothing, or the video's own sound."""
     options: JobOptions
     created_us: int
     updated_us: int
@@ -178,6 +187,17 @@ class Job:
     error: JobError | None = None
     report: JobReport | None = None
     last_sequence: int = 0
+
+    @property
+    def has_background(self) -> bool:
+        """Whether anything is mixed under the speech."""
+        return self.options.keep_sound or bool(self.background_asset_id)
+
+    @property
+    def assets(self) -> dict[str, str]:
+        """What it is made of: names of the files and ids."""
+        made_of = {"video": self.video_asset_id, "speech": self.speech_asset_id}
+        return made_of | ({"background": self.background_asset_id} if self.background_asset_id else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +280,23 @@ def check_key(key: str) -> str:
         message = f"an idempotency key has at most {_KEY_LENGTH} characters"
         raise LimitExceededError(message, field="idempotency_key", limit="idempotency_key")
     return key
+
+
+def check_background(asset_id: str, options: JobOptions) -> None:
+    """Refuse a background that contradicts itself.
+
+    Raises:
+        InvalidInputError: it does, or its volume is none.
+        LimitExceededError: it is too loud.
+    """
+    if asset_id and options.keep_sound:
+        message = "either the video's own sound is kept under the speech or a file is mixed there, not both"
+        raise InvalidInputError(message, field="background")
+    if not options.background_volume >= 0:
+        raise InvalidInputError("a volume is 0 or more", field="options.background_volume")
+    if options.background_volume > MOST_VOLUME:
+        message = f"a volume is at most {MOST_VOLUME:g}, which is {MOST_VOLUME:g} times as loud as the file"
+        raise LimitExceededError(message, field="options.background_volume", limit="background_volume")
 
 
 def check_engine(name: str) -> str:

@@ -23,6 +23,7 @@ from edge_gateway.jobs.plan import Expected, Plan
 from edge_gateway.jobs.reel import Reels
 from edge_gateway.jobs.render import RenderLeg
 from edge_gateway.jobs.results import Results
+from edge_gateway.jobs.soundtrack import Soundtrack
 from edge_gateway.jobs.stall import StalledError, here_of, watch
 from edge_gateway.jobs.start import Start, Starter
 from edge_gateway.jobs.verdict import Jury, Verdict
@@ -102,10 +103,22 @@ class Pipeline:
         """
         video = await self._assets.source(job.video_asset_id, "video")
         spoken = await self._assets.source(job.speech_asset_id, "speech")
+        under = job.background_asset_id
+        background = await self._assets.source(under, "background") if under else None
         files = JobFiles(self._folder(job.job_id))
-        async with self._reels.open(job.job_id, files, spoken.path) as reel:
-            board = ProgressBoard(self._journal, job.job_id)
-            work = Work(job=job, video=video, speech=spoken, files=files, board=board, reel=reel)
+        sound = Soundtrack(job, files, video=video, speech=spoken, background=background)
+        async with self._reels.open(job.job_id, files, sound.path) as reel:
+            work = Work(
+                job=job,
+                video=video,
+                speech=spoken,
+                background=background,
+                sound=sound,
+                files=files,
+                board=ProgressBoard(self._journal, job.job_id),
+                reel=reel,
+            )
+            board = work.board
             await self._begin(work)
             try:
                 change = await self._run(work)
@@ -164,9 +177,11 @@ class Pipeline:
                 legs = self._legs(work, view.face, plan.expected(start.media), start)
                 watching = [
                     tasks.create_task(self._watch_face(work, view, start.media, opened)),
-                    tasks.create_task(self._watch_upload(view, plan, legs)),
+                    tasks.create_task(self._watch_upload(view, plan, legs, work.video)),
                 ]
+                mixing = tasks.create_task(work.sound.make(self._children, start.speech, work.usage))
                 await self._render(work, plan, legs)
+                await mixing
                 for task in watching:
                     task.cancel()
             finally:
@@ -174,7 +189,7 @@ class Pipeline:
                     work.usage.prepared(opened, time.monotonic(), view.source.waits)
         return await self._finish(work, plan, legs.rendering.engine, start.profile)
 
-    async def _watch_upload(self, view: FaceView, plan: Plan, legs: _Legs) -> None:
+    async def _watch_upload(self, view: FaceView, plan: Plan, legs: _Legs, whole: Source) -> None:
         """Let others go first where nothing more of the video comes and all that could be done is done."""
         limit = self._settings.stall_s
 
@@ -183,7 +198,8 @@ class Pipeline:
             composited = legs.compositing.done_frames == plan.frames or legs.composited.silent_s >= limit
             return prepared and composited
 
-        await watch(lambda: [("video", view.source), ("video", legs.composited)], limit, is_idle=is_idle)
+        read = [("video", view.source), ("video", legs.composited), ("video", whole)]
+        await watch(lambda: read, limit, is_idle=is_idle)
 
     async def _watch_face(self, work: Work, view: FaceView, media: MediaInfo, opened: float) -> None:
         face, total = view.face, media.frames
@@ -277,7 +293,7 @@ class Pipeline:
             await self._children.finish(
                 segments=[files.composited(index) for index in range(plan.segment_count)],
                 starts_us=plan.starts_us,
-                speech=work.speech.path,
+                speech=await work.sound.path(),
                 length_us=plan.length_us,
                 output=files.result(),
                 tag=verdict.tag(engine, version()),

@@ -5,7 +5,7 @@ nor the others nor the edge's memory know of it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ class Cutter(Protocol):
 
 
 Cut = Callable[[Path], AbstractAsyncContextManager[Cutter]]
-"""Starts a child for a recording of speech."""
+"""Starts a child for the file with a result's sound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +59,14 @@ class Reel:
     Args:
         files: The job's files.
         cut: Starts a child that cuts.
+        sound: Gives the file with the result's sound, once it is there.
     """
 
-    def __init__(self, files: JobFiles, cut: Callable[[], AbstractAsyncContextManager[Cutter]]) -> None:
+    def __init__(self, files: JobFiles, cut: Cut, sound: Callable[[], Awaitable[Path]]) -> None:
         self._files = files
         self._cut = cut
+        self._sound = sound
+        self._closing = asyncio.Event()
         self._segments: dict[int, OutputSegment] = {}
         self._making = asyncio.Lock()
         self._watchers: list[asyncio.Event] = []
@@ -117,7 +120,7 @@ class Reel:
         try:
             if self._child is None:
                 self._fed = 0
-                self._child = await self._stack.enter_async_context(self._cut())
+                self._child = await self._stack.enter_async_context(self._cut(await self._sound_file()))
             for number in range(self._fed, index + 1):
                 await self._cut_one(self._child, self._segments[number])
                 self._fed = number + 1
@@ -125,6 +128,19 @@ class Reel:
             # Cut off in the middle of a conversation; the next who wants a fragment begins another.
             await self._dismiss()
             raise
+
+    async def _sound_file(self) -> Path:
+        """Wait for the sound; a job that ends before it is made must not be waited for."""
+        sound = asyncio.ensure_future(self._sound())
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait({sound, closing}, return_when=asyncio.FIRST_COMPLETED)
+            if sound.done():
+                return sound.result()
+            raise FileNotFoundError(self._files.mixed())
+        finally:
+            sound.cancel()
+            closing.cancel()
 
     async def _cut_one(self, child: Cutter, segment: OutputSegment) -> None:
         index = segment.index
@@ -160,6 +176,7 @@ class Reel:
     async def close(self) -> None:
         """The job no longer runs."""
         self.is_closed = True
+        self._closing.set()
         await self._dismiss()
         async with self._making:
             await self._dismiss()
@@ -193,9 +210,9 @@ class Reels:
         self._reels: dict[str, Reel] = {}
 
     @asynccontextmanager
-    async def open(self, job_id: str, files: JobFiles, speech: Path) -> AsyncIterator[Reel]:
-        """The preview of a job that runs inside the block."""
-        reel = self._reels[job_id] = Reel(files, lambda: self._cut(speech))
+    async def open(self, job_id: str, files: JobFiles, sound: Callable[[], Awaitable[Path]]) -> AsyncIterator[Reel]:
+        """The preview of a job that runs inside the block; its fragments come once its sound is there."""
+        reel = self._reels[job_id] = Reel(files, self._cut, sound)
         try:
             yield reel
         finally:

@@ -9,7 +9,16 @@ from typing import Protocol
 from edge_gateway.assets.asset import Asset, check_pictures
 from edge_gateway.assets.service import AssetService
 from edge_gateway.jobs.events import Journal
-from edge_gateway.jobs.job import Change, Job, JobOptions, JobState, check_engine, check_job_id, check_key
+from edge_gateway.jobs.job import (
+    Change,
+    Job,
+    JobOptions,
+    JobState,
+    check_background,
+    check_engine,
+    check_job_id,
+    check_key,
+)
 from edge_gateway.jobs.repository import JobRepository
 from edge_gateway.library.name import is_library_name
 from edge_gateway.paging import page_size, read_token, write_token
@@ -91,7 +100,9 @@ class JobService:
         self._engines = engines
         self._named = named
 
-    async def submit(self, *, video: str, speech: str, options: JobOptions, key: str) -> tuple[Job, bool]:
+    async def submit(
+        self, *, video: str, speech: str, options: JobOptions, key: str, background: str = ""
+    ) -> tuple[Job, bool]:
         """Accept a job, even on assets that are still being uploaded; the same key gives the same job.
 
         Returns:
@@ -99,22 +110,30 @@ class JobService:
 
         Raises:
             InvalidInputError: an asset or an option does not fit; names the field.
-            LimitExceededError: the speech is too short, or something is too long.
+            LimitExceededError: the speech is too short, or something is too long or too loud.
             NotFoundError: an asset is not there.
             ConflictError: an asset's upload has no id yet, or the key belongs to another job.
             QueueFullError: too many jobs wait.
         """
         check_key(key)
         self._check_engine(check_engine(options.engine))
+        check_background(background, options)
         video, speech = await self._asset_id(video, "video"), await self._asset_id(speech, "speech")
-        check_pictures((await self._assets.get(video, "video")).kind)
+        pictures = await self._assets.get(video, "video")
+        check_pictures(pictures.kind)
         self._check_speech(await self._assets.get(speech, "speech"))
+        if background:
+            background = await self._asset_id(background, "background")
+            _check_sound(await self._assets.get(background, "background"), "there is no sound in it to mix")
+        elif options.keep_sound:
+            _check_sound(pictures, "the video has no sound of its own that could be kept")
         now = time.time_ns() // 1000
         job = Job(
             job_id=f"job-{secrets.token_hex(10)}",
             state=JobState.QUEUED,
             video_asset_id=video,
             speech_asset_id=speech,
+            background_asset_id=background,
             options=options,
             created_us=now,
             updated_us=now,
@@ -202,3 +221,9 @@ class JobService:
         if asset.media.duration_seconds < shortest:
             message = f"the speech lasts {asset.media.duration_seconds:.2f} s, at least {shortest:g} s are needed"
             raise LimitExceededError(message, field="speech", limit="min_speech_seconds")
+
+
+def _check_sound(asset: Asset, message: str) -> None:
+    """Refuse a background that is known to have no sound."""
+    if asset.ready and asset.media is not None and not asset.media.has_audio:
+        raise InvalidMediaError(message, field="background")

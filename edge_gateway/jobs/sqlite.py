@@ -53,12 +53,13 @@ class SqliteJobs:
                 row = connection.execute("SELECT * FROM jobs WHERE idempotency_key = ?", (key,)).fetchone()
                 if row is not None:
                     return _same(_job(row), job), False
-            for asset_id, name in ((job.video_asset_id, "video"), (job.speech_asset_id, "speech")):
+            for name, asset_id in job.assets.items():
                 _need_named(connection, asset_id, name)
             _need_room(connection, queue_limit)
             number = connection.execute(
                 "INSERT INTO jobs (job_id, idempotency_key, state, video_asset_id, speech_asset_id, fit, keep_length,"
-                " engine, created_us, updated_us, last_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                " engine, created_us, updated_us, background_asset_id, keep_sound, background_volume, last_sequence)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
                 (
                     job.job_id,
                     key or None,
@@ -70,6 +71,9 @@ class SqliteJobs:
                     job.options.engine,
                     job.created_us,
                     job.updated_us,
+                    job.background_asset_id,
+                    job.options.keep_sound,
+                    job.options.background_volume,
                 ),
             ).lastrowid
             _append(connection, job.job_id, 0, job.created_us, [StateChanged(state=job.state)])
@@ -133,7 +137,7 @@ class SqliteJobs:
                 raise ConflictError(f"the job is {job.state.value}; cancel it first", field="job_id")
             connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
             shared = connection.execute(
-                "SELECT 1 FROM jobs WHERE ? IN (result_asset_id, video_asset_id, speech_asset_id)",
+                "SELECT 1 FROM jobs WHERE ? IN (result_asset_id, video_asset_id, speech_asset_id, background_asset_id)",
                 (job.result_asset_id,),
             ).fetchone()
             # Another job has made the same video, or works with it: it stays.
@@ -193,8 +197,7 @@ class SqliteJobs:
 
 
 def _same(known: Job, asked: Job) -> Job:
-    told = (known.video_asset_id, known.speech_asset_id, known.options)
-    if told != (asked.video_asset_id, asked.speech_asset_id, asked.options):
+    if (known.assets, known.options) != (asked.assets, asked.options):
         message = "this key belongs to a job with other files or options; choose another"
         raise ConflictError(message, field="idempotency_key")
     return known
@@ -303,7 +306,14 @@ def _job(row: sqlite3.Row) -> Job:
         state=JobState(row["state"]),
         video_asset_id=row["video_asset_id"],
         speech_asset_id=row["speech_asset_id"],
-        options=JobOptions(fit=FitMode(row["fit"]), keep_length=bool(row["keep_length"]), engine=row["engine"]),
+        background_asset_id=row["background_asset_id"],
+        options=JobOptions(
+            fit=FitMode(row["fit"]),
+            keep_length=bool(row["keep_length"]),
+            engine=row["engine"],
+            keep_sound=bool(row["keep_sound"]),
+            background_volume=row["background_volume"],
+        ),
         created_us=row["created_us"],
         updated_us=row["updated_us"],
         result_asset_id=row["result_asset_id"],

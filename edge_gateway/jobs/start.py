@@ -69,11 +69,13 @@ class Starter:
             StalledError: more of a file must come first, and nothing does.
         """
         sources = [("speech", work.speech), ("video", work.video)]
+        if work.background is not None:
+            sources.append(("background", work.background))
         try:
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(watch(lambda: sources, self._settings.stall_s, absent_s=_ABSENT_S))
                 looking = tasks.create_task(self._media(work))
-                coming = tasks.create_task(work.speech.ready())
+                coming = [tasks.create_task(source.ready()) for source in (work.speech, work.background) if source]
                 engine = await self._engine(work)
                 ask = partial(
                     FaceAsk,
@@ -84,12 +86,13 @@ class Starter:
                     frame_pixels=self._settings.frame_pixels,
                 )
                 profile = await self._profile(work, ask)
-                await coming
+                for task in coming:
+                    await task
                 speech = await self._speech(work, profile)
                 media = await looking
                 watching.cancel()
         finally:
-            for since, until in sorted([*work.speech.waits, *work.video.waits]):
+            for since, until in sorted(wait for _, source in sources for wait in source.waits):
                 work.usage.add(Stage.WAIT, since, until)
         return Start(engine=engine, profile=profile, speech=speech, media=media, ask=ask(crop=profile.crop))
 

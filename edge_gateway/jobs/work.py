@@ -9,6 +9,7 @@ from edge_gateway.jobs.files import JobFiles
 from edge_gateway.jobs.job import Job
 from edge_gateway.jobs.reel import Reel
 from edge_gateway.jobs.render import RenderSettings
+from edge_gateway.jobs.soundtrack import Soundtrack
 from edge_gateway.jobs.usage import Usage
 from shared.media.profile import LinkProfile
 
@@ -33,6 +34,8 @@ class Work:
     job: Job
     video: Source
     speech: Source
+    background: Source | None
+    sound: Soundtrack
     files: JobFiles
     board: ProgressBoard
     reel: Reel

@@ -237,7 +237,14 @@ def options(message: job_pb2.JobOptions) -> jobs.JobOptions:
     fit = _FITS.get(message.fit)
     if fit is None:
         raise InvalidInputError("there is no such fit", field="options.fit")
-    return jobs.JobOptions(fit=fit, keep_length=message.keep_length, engine=message.engine)
+    volume = message.background_volume if message.HasField("background_volume") else jobs.BACKGROUND_VOLUME
+    return jobs.JobOptions(
+        fit=fit,
+        keep_length=message.keep_length,
+        engine=message.engine,
+        keep_sound=message.keep_sound,
+        background_volume=volume,
+    )
 
 
 def _job_error(error: jobs.JobError | VisemeError) -> job_pb2.JobError:
@@ -255,7 +262,10 @@ def job(value: jobs.Job) -> job_pb2.Job:
             fit=_FIT_VALUES[value.options.fit],
             keep_length=value.options.keep_length,
             engine=value.options.engine,
+            keep_sound=value.options.keep_sound,
+            background_volume=value.options.background_volume if value.has_background else None,
         ),
+        background_asset_id=value.background_asset_id,
         create_time=timestamp(value.created_us),
         update_time=timestamp(value.updated_us),
         result_asset_id=value.result_asset_id,

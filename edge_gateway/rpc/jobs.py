@@ -29,6 +29,7 @@ class JobServicer(JobServiceServicer):
             speech=request.speech_asset_id,
             options=convert.options(request.options),
             key=request.idempotency_key,
+            background=request.background_asset_id,
         )
         return pb.SubmitJobResponse(job=convert.job(job))
 

@@ -23,7 +23,7 @@ from shared.sdk.client import Edge, connect
 from shared.sdk.download import check_target
 from shared.sdk.jobs import Job
 from shared.sdk.library import is_library_name
-from shared.sdk.model import FitMode, Stage
+from shared.sdk.model import BACKGROUND_VOLUME, KEEP, FitMode, Stage
 from shared.sdk.source import check_file
 
 _ANY_PORT = "127.0.0.1:0"
@@ -42,6 +42,9 @@ class DubOrder:
     fit: FitMode
     keep_length: bool
     engine: str
+    background: Path | str | None = None
+    """What is heard under the speech: a file here, the name of a library's file, or ``keep``."""
+    background_volume: float = BACKGROUND_VOLUME
     rate_limit: float
     """Bytes a second for uploads; 0 for no limit."""
     report: Path | None
@@ -80,8 +83,15 @@ def file_or_name(text: str) -> Path | str:
     return text if is_library_name(text) else Path(text)
 
 
+def background_of(text: str) -> Path | str | None:
+    """What ``--background`` means; ``./keep`` is a file."""
+    return text if text == KEEP else file_or_name(text) if text else None
+
+
 def _inputs(order: DubOrder) -> tuple[tuple[Path | str, str], ...]:
-    return (order.video, "video"), (order.speech, "speech")
+    given = ((order.video, "video"), (order.speech, "speech"))
+    under = order.background
+    return given if under is None or under == KEEP else (*given, (under, "background"))
 
 
 def check_no_names(order: DubOrder) -> None:
@@ -125,6 +135,8 @@ async def _dub_at(edge: Edge, order: DubOrder, display: Display) -> None:
                 fit=order.fit,
                 keep_length=order.keep_length,
                 engine=order.engine,
+                background=order.background,
+                background_volume=order.background_volume,
                 on_progress=on_transfer(display, Stage.UPLOAD),
                 rate_limit=order.rate_limit,
                 take_up=True,

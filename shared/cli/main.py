@@ -86,6 +86,12 @@ def dub(
         bool, typer.Option("--keep-length", help="When the speech is shorter: keep the whole video.")
     ] = False,
     engine: Annotated[str, typer.Option(metavar="NAME", help="The engine, from `viseme engines`.")] = "",
+    background: Annotated[
+        str, typer.Option(metavar="FILE|keep", help="Sound under the speech: a file's, or the video's own.")
+    ] = "",
+    background_volume: Annotated[
+        float, typer.Option(min=0, max=2, metavar="V", help="What that sound is multiplied by.")
+    ] = 0.3,
     limit_rate: RateOption = "",
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the waterfall as JSON.")] = None,
     preview: Annotated[
@@ -99,7 +105,7 @@ def dub(
     """
 
     def run_dub(display: "Display") -> Coroutine[Any, Any, None]:
-        from shared.cli.dub import DubOrder, file_or_name
+        from shared.cli.dub import DubOrder, background_of, file_or_name
         from shared.cli.dub import dub as work
         from shared.cli.rate import read_rate
         from shared.sdk.model import FitMode
@@ -112,6 +118,8 @@ def dub(
             fit=FitMode(fit.value),
             keep_length=keep_length,
             engine=engine,
+            background=background_of(background),
+            background_volume=background_volume,
             rate_limit=read_rate(limit_rate),
             report=report,
             preview=preview,

@@ -19,7 +19,7 @@ from shared.sdk.upload import ProgressCallback, Upload
 Input = str | os.PathLike[str] | model.Asset
 """A local file, an asset that the edge has, or (a string that begins with ``lib:``) a file of one of its libraries."""
 
-_OWN_FIELDS: Final = frozenset({"video", "speech"})
+_OWN_FIELDS: Final = frozenset({"video", "speech", "background"})
 
 _SETTLE_S: Final = 5.0
 
@@ -53,9 +53,10 @@ async def _run(upload: Upload, field: str) -> model.Asset:
 
 
 class Bringing:
-    """Video and speech on their way. Made by :meth:`open`, begun by :meth:`start`, ended by :meth:`stop` or itself.
+    """A job's files on their way. Made by :meth:`open`, begun by :meth:`start`, ended by :meth:`stop` or itself.
 
-    The speech goes before the bulk of the video: it is small, and nothing can be rendered without it.
+    They are video, speech and, where there is one, background. What is heard goes before the bulk of the video: it is
+    small, and nothing can be rendered without the speech.
     """
 
     def __init__(self, link: Link) -> None:
@@ -74,7 +75,9 @@ class Bringing:
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, link: Link, video: Input, speech: Input, way: Way) -> "Bringing":
+    async def open(
+        cls, link: Link, video: Input, speech: Input, way: Way, background: Input | None = None
+    ) -> "Bringing":
         """Open the files and begin to hash them.
 
         Raises:
@@ -82,7 +85,7 @@ class Bringing:
         """
         made = cls(link)
         try:
-            await made._open(video, speech, way)
+            await made._open(video, speech, background, way)
         except BaseException:
             await made._stack.aclose()
             raise
@@ -92,16 +95,14 @@ class Bringing:
         """Begin to upload."""
         self._task = asyncio.create_task(self._run())
 
-    async def _open(self, video: Input, speech: Input, way: Way) -> None:
-        for one, field in ((video, "video"), (speech, "speech")):
+    async def _open(self, video: Input, speech: Input, background: Input | None, way: Way) -> None:
+        for one, field in ((video, "video"), (speech, "speech"), (background, "background")):
             if isinstance(one, model.Asset):
                 self._given.append(one)
-            else:
+            elif one is not None:
                 self._given.append(await self._stack.enter_async_context(await open_source(Path(one), field=field)))
-        if await same(self._given[0], self._given[1]):
-            # One content is one asset: a second writer of it would put the first one out.
-            self._given[1] = self._given[0]
-        picture, sound = self._given
+        await self._merge()
+        picture, sound, *others = self._given
         if isinstance(picture, Source):
             waits = isinstance(sound, Source) and sound is not picture
             self._uploads[picture] = Upload(
@@ -111,6 +112,16 @@ class Bringing:
             self._uploads[sound] = Upload(
                 self._link, sound, way.on_progress, throttle=way.throttle, pause=way.pause, on_sent=self._release
             )
+        for other in others:
+            if isinstance(other, Source) and other not in self._uploads:
+                upload = Upload(self._link, other, way.on_progress, throttle=way.throttle, pause=way.pause)
+                self._uploads[other] = upload
+
+    async def _merge(self) -> None:
+        """One content is one asset: a second writer of it would put the first one out."""
+        for later, earlier in ((1, 0), (2, 0), (2, 1)):
+            if later < len(self._given) and await same(self._given[earlier], self._given[later]):
+                self._given[later] = self._given[earlier]
 
     @property
     def has_files(self) -> bool:
@@ -127,8 +138,8 @@ class Bringing:
         """Ends, with the error, when the uploads fail for good; None when they cannot any more."""
         return None if self.is_over and self.error is None else self._failing
 
-    async def names(self) -> tuple[str, str]:
-        """Wait until the edge knows both files as assets, complete or not; gives their ids.
+    async def names(self) -> tuple[str, str, str]:
+        """Wait until the edge knows all files as assets, complete or not; gives their ids, "" for no background.
 
         Raises:
             VisemeError: An upload failed.
@@ -171,9 +182,9 @@ class Bringing:
             await asyncio.wait({self._task})
         await self._stack.aclose()
 
-    async def _names(self) -> tuple[str, str]:
-        video, speech = self._given
-        return await self._name(video), await self._name(speech)
+    async def _names(self) -> tuple[str, str, str]:
+        video, speech, *others = [await self._name(given) for given in self._given]
+        return video, speech, "".join(others)
 
     async def _name(self, given: Source | model.Asset) -> str:
         return given.id if isinstance(given, model.Asset) else await self._uploads[given].named()

@@ -126,6 +126,8 @@ class Edge:
         fit: model.FitMode | str = model.FitMode.BOUNCE,
         keep_length: bool = False,
         engine: str = "",
+        background: Input | None = None,
+        background_volume: float = model.BACKGROUND_VOLUME,
         on_progress: ProgressCallback | None = None,
         rate_limit: float = 0,
         pause: Pause | None = None,
@@ -143,6 +145,10 @@ class Edge:
             fit: When the speech is longer than the video.
             keep_length: When the speech is shorter: keep the video's whole length.
             engine: The engine's name; empty for the default.
+            background: What is heard under the speech: a file with sound, named in the same way, or "keep" for the
+                video's own sound. It begins again where it is shorter; the video's own goes with the pictures.
+            background_volume: What its samples are multiplied by, 0 to 2. The speech is as loud as it was; where both
+                together would clip, the background gives way.
             on_progress: Called as the uploads come further.
             rate_limit: Bytes a second that the uploads together may take; 0 for as many as the link gives.
             pause: Nothing is uploaded while it is set.
@@ -157,12 +163,16 @@ class Edge:
             EdgeUnavailableError: The edge stayed silent for too long.
         """
         options = _options(fit, keep_length=keep_length, engine=engine)
+        if background is not None:
+            options.keep_sound, options.background_volume = background == model.KEEP, background_volume
+        under = None if options.keep_sound else background
         way = Way(on_progress=on_progress, throttle=Throttle(rate_limit), pause=pause)
-        for given, field in ((video, "video"), (speech, "speech")):
-            if not (isinstance(given, model.Asset) or is_library_name(given)):
+        for given, field in ((video, "video"), (speech, "speech"), (under, "background")):
+            if not (given is None or isinstance(given, model.Asset) or is_library_name(given)):
                 await asyncio.to_thread(check_file, Path(given), field=field)
         video, speech = await self._named(video, "video", on_progress), await self._named(speech, "speech", on_progress)
-        uploads = await Bringing.open(self._link, video, speech, way)
+        under = None if under is None else await self._named(under, "background", on_progress)
+        uploads = await Bringing.open(self._link, video, speech, way, under)
         self._bringings = {known for known in self._bringings if not known.is_over} | {uploads}
         try:
             # Before anything is sent: a job that only waited for that may end as soon as it has come.
@@ -176,13 +186,17 @@ class Edge:
     async def _submit(
         self, uploads: Bringing, options: job_pb2.JobOptions, key: str, unfinished: list[job_pb2.Job]
     ) -> Job:
-        video, speech = await uploads.names()
+        video, speech, background = await uploads.names()
         request = job_pb2.SubmitJobRequest(
-            video_asset_id=video, speech_asset_id=speech, options=options, idempotency_key=key
+            video_asset_id=video,
+            speech_asset_id=speech,
+            options=options,
+            idempotency_key=key,
+            background_asset_id=background,
         )
-        wanted = (video, speech, options)
+        wanted = (video, speech, background, options)
         for known in unfinished:
-            if (known.video_asset_id, known.speech_asset_id, known.options) == wanted:
+            if (known.video_asset_id, known.speech_asset_id, known.background_asset_id, known.options) == wanted:
                 job = Job(self._link, job_from(known), uploads=uploads, is_taken_up=True)
                 if (await job.refresh()).state not in {model.JobState.FAILED, model.JobState.CANCELLED}:
                     return job

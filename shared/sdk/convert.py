@@ -117,6 +117,11 @@ def job_from(job: job_pb2.Job) -> model.JobStatus:
         else None,
         report=_report_from(job) if job.HasField("report") else None,
         last_sequence=job.last_sequence,
+        background_asset_id=job.background_asset_id,
+        keep_sound=job.options.keep_sound,
+        background_volume=round(job.options.background_volume, 6)
+        if job.options.HasField("background_volume")
+        else None,
     )
 
 

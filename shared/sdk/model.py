@@ -6,6 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+KEEP: Final = "keep"
+"""As a background: the video's own sound."""
+BACKGROUND_VOLUME: Final = 0.3
 LOW_SCORE: Final = 50
 """A sync score below this is warned of."""
 
@@ -256,6 +259,12 @@ class JobStatus:
     failure: JobFailure | None
     report: JobReport | None
     last_sequence: int
+    background_asset_id: str = ""
+    """What is mixed under the speech; empty for nothing, or the video's own sound."""
+    keep_sound: bool = False
+    """Whether the video's own sound is mixed under the speech."""
+    background_volume: float | None = None
+    """What its samples are multiplied by; None where nothing is mixed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

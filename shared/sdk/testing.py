@@ -127,7 +127,7 @@ class FakeEdge(FakeLibraries, job_pb2_grpc.JobServiceServicer):
 
     async def SubmitJob(self, request: Any, context: Any) -> job_pb2.SubmitJobResponse:
         """Accept a job; the script runs once its assets are complete."""
-        for wanted in (request.video_asset_id, request.speech_asset_id):
+        for wanted in filter(None, (request.video_asset_id, request.speech_asset_id, request.background_asset_id)):
             if not self._find(wanted).complete and not self.takes_uploading:
                 raise errors.MissingChunksError(f"asset {wanted} is not complete")
         known = self._keys.get(request.idempotency_key)
@@ -138,6 +138,7 @@ class FakeEdge(FakeLibraries, job_pb2_grpc.JobServiceServicer):
                 job_id=known,
                 video_asset_id=request.video_asset_id,
                 speech_asset_id=request.speech_asset_id,
+                background_asset_id=request.background_asset_id,
                 options=request.options,
             )
             job.create_time.GetCurrentTime()

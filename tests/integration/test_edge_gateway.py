@@ -434,6 +434,52 @@ async def test_what_is_asked_wrongly_is_refused_with_the_field(tmp_path: Path) -
         assert fault.field == "job_id"
 
 
+async def test_a_background_that_cannot_be_is_refused_with_the_field(tmp_path: Path) -> None:
+    async with running_node(EchoNode()) as address, running_edge(tmp_path, address) as client:
+        photo = await client.upload((MEDIA.parents[1] / "deploy" / "demo" / "portrait.jpg").read_bytes(), "p.jpg")
+        speech = await client.upload((MEDIA / "speech-papa.wav").read_bytes(), "speech.wav")
+
+        async def fault(background: str = "", **options: object) -> VisemeError:
+            request = job_pb2.SubmitJobRequest(
+                video_asset_id=photo.asset_id,
+                speech_asset_id=speech.asset_id,
+                background_asset_id=background,
+                options=job_pb2.JobOptions(**options),
+            )
+            return await error_of(client.jobs.SubmitJob(request))
+
+        assert (await fault(speech.asset_id, keep_sound=True)).field == "background"
+        silent = await fault(photo.asset_id)
+        assert isinstance(silent, InvalidMediaError)
+        assert silent.field == "background"
+        assert "own" in (await fault(keep_sound=True)).message
+        for volume in (-0.1, float("nan"), 2.1):
+            assert (await fault(speech.asset_id, background_volume=volume)).field == "options.background_volume"
+        assert (await fault(speech.asset_id, background_volume=2.1)).limit == "background_volume"
+
+
+async def test_a_job_with_background_begins_anew_where_it_was(tmp_path: Path) -> None:
+    node = EchoNode(hold=asyncio.Event())
+    async with running_node(node) as address:
+        async with running_edge(tmp_path, address) as client:
+            plain = await client.submit()
+            request = job_pb2.SubmitJobRequest(
+                video_asset_id=plain.video_asset_id,
+                speech_asset_id=plain.speech_asset_id,
+                background_asset_id=plain.speech_asset_id,
+                options=job_pb2.JobOptions(background_volume=0.5),
+            )
+            job = (await client.jobs.SubmitJob(request)).job
+            assert (job.background_asset_id, job.options.background_volume) == (plain.speech_asset_id, 0.5)
+        node.hold.set()
+        async with running_edge(tmp_path, address) as client:
+            for one in (plain, job):
+                await client.events(one.job_id)
+            ended = [await client.job(one.job_id) for one in (plain, job)]
+            assert [one.state for one in ended] == [job_pb2.JOB_STATE_SUCCEEDED] * 2
+            assert ended[0].result_asset_id != ended[1].result_asset_id
+
+
 async def test_assets_in_use_stay_and_unfinished_jobs_are_not_deleted(tmp_path: Path) -> None:
     node = EchoNode(hold=asyncio.Event())
     async with running_node(node) as address, running_edge(tmp_path, address) as client:

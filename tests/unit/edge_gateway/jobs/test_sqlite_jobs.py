@@ -82,6 +82,25 @@ async def test_the_same_key_gives_the_same_job_and_refuses_another_wish(jobs: Sq
     assert caught.value.field == "idempotency_key"
 
 
+async def test_a_background_belongs_to_a_job_as_its_other_files_do(
+    jobs: SqliteJobs, catalog: Catalog, job: Job
+) -> None:
+    options = replace(job.options, keep_sound=False, background_volume=0.5)
+    music = await ready_asset(catalog, "music")
+    under = replace(job, background_asset_id=music, options=options)
+    kept, _ = await jobs.add(under, "key", 9)
+    assert await jobs.find(job.job_id) == kept
+    assert (kept.background_asset_id, kept.options) == (music, options)
+    with pytest.raises(ConflictError):
+        await jobs.add(replace(job, job_id="job-" + "1" * 20), "key", 9)
+    with pytest.raises(ConflictError) as needed:
+        await catalog.remove(music)
+    assert needed.value.field == "asset_id"
+    with pytest.raises(NotFoundError) as missing:
+        await jobs.add(replace(under, background_asset_id="f" * 64), "", 9)
+    assert missing.value.field == "background"
+
+
 async def test_a_full_queue_refuses_a_new_job_but_answers_a_key_that_it_knows(jobs: SqliteJobs, job: Job) -> None:
     kept, _ = await jobs.add(job, "key", 1)
     other = replace(job, job_id="job-" + "1" * 20)

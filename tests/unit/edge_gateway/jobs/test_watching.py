@@ -183,8 +183,11 @@ class World:
         result = "result" if state is JobState.SUCCEEDED else ""
         await self.journal.record(JOB, change=Change(state=state, result_asset_id=result, error=error))
 
+    async def sound(self) -> Path:
+        return Path("speech")
+
     def open(self) -> Any:
-        return self.reels.open(JOB, self.files, Path("speech"))
+        return self.reels.open(JOB, self.files, self.sound)
 
 
 class Watcher:
@@ -352,3 +355,20 @@ async def test_watchers_are_bounded_and_an_edge_that_ends_lets_them_go(tmp_path:
         for watcher in watchers:
             with pytest.raises(EdgeUnavailableError):
                 await watcher.rest()
+
+
+async def test_a_job_that_ends_before_its_sound_is_made_holds_nobody_up(tmp_path: Path) -> None:
+    world, asked = World(tmp_path), asyncio.Event()
+
+    async def never() -> Path:
+        asked.set()
+        return await asyncio.get_running_loop().create_future()
+
+    world.sound = never  # type: ignore[method-assign]
+    async with world.open() as reel:
+        world.composite(reel, 0)
+        waiting = asyncio.create_task(anext(world.previews.watch(JOB, 0)))
+        await asked.wait()
+        await world.end(JobState.CANCELLED)
+    with pytest.raises(CancelledByUserError):
+        await waiting

@@ -112,6 +112,24 @@ async def test_dub_writes_the_result_the_report_and_the_waterfall(
     assert fake.jobs["job-1"].options.fit == job_pb2.FIT_MODE_LOOP
 
 
+async def test_a_background_is_a_file_or_what_the_video_has(
+    fake: FakeEdge, cli: Cli, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    music = tmp_path / "keep"
+    music.write_bytes(b"music")
+    common = ("dub", *files, "-o", tmp_path / "out.mp4", "--edge", fake.address)
+    ended = await cli(*common, "--background", music, "--background-volume", "0.1")
+    assert ended.code == 0, ended.err
+    job = fake.jobs["job-1"]
+    assert fake.stored[job.background_asset_id].data == b"music"
+    assert job.options.background_volume == pytest.approx(0.1)
+    assert (await cli(*common, "--background", "keep")).code == 0
+    assert fake.jobs["job-2"].options.keep_sound
+    assert (await cli(*common, "--background", tmp_path / "none.mp3")).code == 3
+    assert "background: " in (await cli(*common, "--background", tmp_path / "none.mp3")).err
+    assert (await cli(*common, "--background", "keep", "--background-volume", "3")).code == 2
+
+
 async def test_json_is_all_there_is_on_stdout(
     fake: FakeEdge, cli: Cli, files: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -309,6 +309,34 @@ async def test_one_content_in_two_files_is_uploaded_once(fake: FakeEdge, edge: v
     assert fake.received_bytes == video.stat().st_size
 
 
+async def test_a_background_is_brought_like_the_other_files(
+    fake: FakeEdge, edge: viseme.Edge, video: Path, speech: Path
+) -> None:
+    music = video.with_name("music.mp3")
+    music.write_bytes(b"music" * 1000)
+    job = await edge.dub(video, speech, background=music, background_volume=0.5)
+    await job.uploaded()
+    assert fake.stored[job.status.background_asset_id].data == music.read_bytes()
+    assert (job.status.keep_sound, job.status.background_volume) == (False, 0.5)
+    received = fake.received_bytes
+    same = await edge.dub(video, speech, background=video)
+    assert same.status.background_asset_id == same.status.video_asset_id
+    await same.uploaded()
+    assert fake.received_bytes == received
+    plain = await edge.dub(video, speech)
+    assert (plain.status.background_asset_id, plain.status.background_volume) == ("", None)
+    with pytest.raises(viseme.InvalidInputError) as missing:
+        await edge.dub(video, speech, background="no such file")
+    assert missing.value.field == "background"
+
+
+async def test_the_videos_own_sound_may_be_kept(fake: FakeEdge, edge: viseme.Edge, video: Path, speech: Path) -> None:
+    job = await edge.dub(video, speech, background="keep")
+    await job.uploaded()
+    assert (job.status.keep_sound, job.status.background_asset_id, job.status.background_volume) == (True, "", 0.3)
+    assert fake.received_bytes == video.stat().st_size + speech.stat().st_size
+
+
 async def test_capabilities_are_told(edge: viseme.Edge) -> None:
     told = await edge.capabilities()
     assert [(engine.name, engine.is_default) for engine in told.engines] == [("warp", True)]

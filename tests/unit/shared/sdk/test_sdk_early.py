@@ -198,8 +198,10 @@ async def test_an_unfinished_job_of_the_same_files_and_options_is_taken_up(
     assert (again.id, again.is_taken_up, first.is_taken_up) == (first.id, True, False)
     other = await edge.dub(video, speech, take_up=True, fit="loop")
     plain = await edge.dub(video, speech)
-    assert len({first.id, other.id, plain.id}) == 3
-    for job in (first, other, plain):
+    under = [await edge.dub(video, speech, take_up=True, background=sound) for sound in ("keep", video, video)]
+    assert under[2].id == under[1].id
+    assert len({first.id, other.id, plain.id, under[0].id, under[1].id}) == 5
+    for job in (first, other, plain, *under):
         await job.cancel()
     assert not (await edge.dub(video, speech, take_up=True)).is_taken_up
 

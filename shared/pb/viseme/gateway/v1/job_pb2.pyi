@@ -243,24 +243,34 @@ class JobOptions(_message.Message):
     FIT_FIELD_NUMBER: _builtins.int
     KEEP_LENGTH_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    KEEP_SOUND_FIELD_NUMBER: _builtins.int
+    BACKGROUND_VOLUME_FIELD_NUMBER: _builtins.int
     fit: Global___FitMode.ValueType
     """When the speech is longer than the video."""
     keep_length: _builtins.bool
     """When the speech is shorter than the video: keep the video's whole length."""
     engine: _builtins.str
     """The engine's name; empty for the default."""
+    keep_sound: _builtins.bool
+    """Mix the video's own sound under the speech; not together with a background asset."""
+    background_volume: _builtins.float
+    """What the samples of the sound under the speech are multiplied by, 0 to 2; 0.3 where it is not set."""
     def __init__(
         self,
         *,
         fit: Global___FitMode.ValueType = ...,
         keep_length: _builtins.bool = ...,
         engine: _builtins.str = ...,
+        keep_sound: _builtins.bool = ...,
+        background_volume: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_background_volume", b"_background_volume", "background_volume", b"background_volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "fit", b"fit", "keep_length", b"keep_length"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background_volume", b"_background_volume", "background_volume", b"background_volume", "engine", b"engine", "fit", b"fit", "keep_length", b"keep_length", "keep_sound", b"keep_sound"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__background_volume: _TypeAlias = _typing.Literal["background_volume"]  # noqa: Y015
+    _WhichOneofArgType__background_volume: _TypeAlias = _typing.Literal["_background_volume", b"_background_volume"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__background_volume) -> _WhichOneofReturnType__background_volume | None: ...
 
 Global___JobOptions: _TypeAlias = JobOptions  # noqa: Y015
 
@@ -523,6 +533,7 @@ class Job(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    BACKGROUND_ASSET_ID_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job's name, made by the edge."""
     state: Global___JobState.ValueType
@@ -535,6 +546,8 @@ class Job(_message.Message):
     """The result; empty until it succeeded."""
     last_sequence: _builtins.int
     """The number of its newest event."""
+    background_asset_id: _builtins.str
+    """What is mixed under the speech; empty for nothing, or the video's own sound."""
     @_builtins.property
     def options(self) -> Global___JobOptions:
         """What was asked."""
@@ -569,10 +582,11 @@ class Job(_message.Message):
         error: Global___JobError | None = ...,
         report: Global___JobReport | None = ...,
         last_sequence: _builtins.int = ...,
+        background_asset_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "options", b"options", "report", b"report", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "job_id", b"job_id", "last_sequence", b"last_sequence", "options", b"options", "report", b"report", "result_asset_id", b"result_asset_id", "speech_asset_id", b"speech_asset_id", "state", b"state", "update_time", b"update_time", "video_asset_id", b"video_asset_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["background_asset_id", b"background_asset_id", "create_time", b"create_time", "error", b"error", "job_id", b"job_id", "last_sequence", b"last_sequence", "options", b"options", "report", b"report", "result_asset_id", b"result_asset_id", "speech_asset_id", b"speech_asset_id", "state", b"state", "update_time", b"update_time", "video_asset_id", b"video_asset_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -730,12 +744,15 @@ class SubmitJobRequest(_message.Message):
     SPEECH_ASSET_ID_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    BACKGROUND_ASSET_ID_FIELD_NUMBER: _builtins.int
     video_asset_id: _builtins.str
     """The video or photo: an asset's id, or the name of a library's file (lib:LIBRARY/path) that was added (AddAsset)."""
     speech_asset_id: _builtins.str
     """The speech: a recording, or a video whose sound is used; named in the same way."""
     idempotency_key: _builtins.str
     """Chosen by the client; the same key gives the same job. At most 128 characters."""
+    background_asset_id: _builtins.str
+    """A file whose sound is mixed under the speech, named in the same way; empty for none."""
     @_builtins.property
     def options(self) -> Global___JobOptions:
         """What to do."""
@@ -747,10 +764,11 @@ class SubmitJobRequest(_message.Message):
         speech_asset_id: _builtins.str = ...,
         options: Global___JobOptions | None = ...,
         idempotency_key: _builtins.str = ...,
+        background_asset_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "options", b"options", "speech_asset_id", b"speech_asset_id", "video_asset_id", b"video_asset_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["background_asset_id", b"background_asset_id", "idempotency_key", b"idempotency_key", "options", b"options", "speech_asset_id", b"speech_asset_id", "video_asset_id", b"video_asset_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
