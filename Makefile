@@ -63,11 +63,12 @@ check-deploy: $(VENV)/.tools ## Lint the Dockerfiles and the compose file
 protos: $(VENV)/.tools ## Generate shared/pb from protos/
 	$(BIN)/python protos/generate.py
 
-bench: setup ## Print the figures of BENCHMARKS.md (about 90 minutes; needs ../shared/media, for links also root)
+bench: setup ## Print the figures of BENCHMARKS.md (about 95 minutes; needs ../shared/media, for links also root)
 	$(BIN)/python -m tests.bench.job
 	$(BIN)/python -m tests.bench.transfer
 	$(BIN)/python -m tests.bench.profiles
 	$(BIN)/python -m tests.bench.lips
+	$(BIN)/python -m tests.bench.sync
 	$(BIN)/python -m tests.bench.outside
 	$(BIN)/python -m tests.bench.clips
 	$(BIN)/python -m tests.bench.job --memory
