@@ -53,7 +53,7 @@ def shown(crop: Pixels, patch: Pixels, mask: npt.NDArray[np.float32], place: Pat
 def lips_seen(mesh: FaceMesh, picture: Pixels, landmarks: Points) -> float:
     """The aperture of the face in a picture, given where its points were before anything was painted.
 
-    ``UNSEEN`` where the mesh finds no face there any more. Takes one pass of the mesh, a little under 2 ms of a processor.
+    ``UNSEEN`` where the mesh finds no face there any more. Takes one pass of the mesh, about 2 ms.
     """
     found = mesh.landmarks(picture, roi_from_points(landmarks))
     return aperture(found.points) if found.score >= GOOD_SCORE else UNSEEN
