@@ -43,7 +43,7 @@ def test_the_engines_of_this_machine_are_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["show", "none"], "there are: warp"),
+        (["show", "none"], "there are: viseme, warp"),
         (["remove", "--", "-none"], "no network '-none' of yours"),
         (["import", "wav2lip", "absent.pth"], "absent.pth is not a file"),
         (["import", "onnx", "absent.onnx", "--card", "absent.toml"], "absent.toml cannot be read"),
