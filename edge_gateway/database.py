@@ -117,6 +117,10 @@ _VERSIONS = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX library_files_by_asset ON library_files (asset_id);
     """,
+    # Who speaks, as JSON, with the asset ids of further speeches; empty for the largest face alone.
+    """
+    ALTER TABLE jobs ADD COLUMN speakers TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 

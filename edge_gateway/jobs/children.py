@@ -1,6 +1,6 @@
 """The sandboxed children that a job needs, as plain calls."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -124,6 +124,9 @@ class Children:
             "crop_preset": ask.crop.preset,
             "limits": self._media,
             "skip_segments": skip_segments,
+            "speakers": [speaker.to_json() for speaker in ask.cast.speakers],
+            "speaker_fields": list(ask.cast.fields),
+            "voice": ask.voice,
         }
         async with self._sandbox.spawn(prepare, arguments, self._limits) as child:
             yield FedChild(child, source)
@@ -144,9 +147,9 @@ class Children:
             yield FedChild(child, source)
 
     async def finish(
-        self, *, segments: list[Path], starts_us: list[int], speech: Path, length_us: int, output: Path
+        self, *, segments: list[Path], starts_us: list[int], speeches: list[Path], length_us: int, output: Path
     ) -> None:
-        """Join composited segments, each with its start in the result, and the speech to one file.
+        """Join composited segments, each with its start in the result, and the speech or speeches to one file.
 
         Raises:
             InvalidInputError: the speech cannot be decoded.
@@ -155,7 +158,8 @@ class Children:
         arguments = {
             "segments": [str(path) for path in segments],
             "starts_us": starts_us,
-            "speech": str(speech),
+            "speech": str(speeches[0]),
+            "voices": [str(path) for path in speeches[1:]],
             "field": "speech",
             "length_us": length_us,
             "output": str(output),
@@ -164,9 +168,14 @@ class Children:
         await self._sandbox.call(finish, arguments, self._limits, self._settings.finish_s)
 
     @asynccontextmanager
-    async def fragments(self, speech: Path) -> AsyncIterator[Child]:
+    async def fragments(self, speeches: Sequence[Path]) -> AsyncIterator[Child]:
         """Cut a preview out of composited segments; see :func:`edge_gateway.fragments.cut_live`."""
-        arguments = {"speech": str(speech), "field": "speech", "limits": self._media}
+        arguments = {
+            "speech": str(speeches[0]),
+            "voices": [str(path) for path in speeches[1:]],
+            "field": "speech",
+            "limits": self._media,
+        }
         async with self._sandbox.spawn(cut_live, arguments, self._limits) as child:
             yield child
 

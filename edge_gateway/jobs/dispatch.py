@@ -107,7 +107,7 @@ class Dispatcher:
     async def lose(self, asset_id: str, error: VisemeError) -> None:
         """Fail every unfinished job that needs an asset which will never be complete."""
         for job in await self._repository.in_states(UNFINISHED):
-            if asset_id in (job.video_asset_id, job.speech_asset_id):
+            if asset_id in (job.video_asset_id, *job.speeches):
                 field = "video" if asset_id == job.video_asset_id else "speech"
                 await self.stop(job.job_id)
                 await self._end(job.job_id, _failed(error.reason, field, error.message, error.limit))

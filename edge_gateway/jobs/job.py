@@ -7,6 +7,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
+from edge_gateway.face.speaker import Speaker, Voice
 from shared.errors import ConflictError, InvalidInputError, LimitExceededError
 from shared.media.timeline import FitMode
 
@@ -78,6 +79,12 @@ class JobOptions:
     fit: FitMode = FitMode.BOUNCE
     keep_length: bool = False
     engine: str = ""
+    speaker: Speaker = field(default_factory=Speaker)
+    """The face that speaks the job's speech."""
+    speaker_name: str = ""
+    """What it is called, where others speak, too."""
+    voices: tuple[Voice, ...] = ()
+    """Further faces that speak."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +133,11 @@ class Job:
     error: JobError | None = None
     report: JobReport | None = None
     last_sequence: int = 0
+
+    @property
+    def speeches(self) -> tuple[str, ...]:
+        """The asset ids of all speeches."""
+        return self.speech_asset_id, *(voice.speech for voice in self.options.voices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

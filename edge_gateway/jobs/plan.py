@@ -2,7 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,14 +29,15 @@ class Plan:
     """The segments of one result.
 
     Args:
-        view: The face.
-        speech_us: The speech's length.
+        views: The faces that speak, all of one video.
+        speech_us: Length of the longest speech.
         options: What was asked.
         segment_s: About how long a segment is.
     """
 
-    def __init__(self, view: FaceView, speech_us: int, options: JobOptions, segment_s: float) -> None:
-        self._view = view
+    def __init__(self, views: Sequence[FaceView], speech_us: int, options: JobOptions, segment_s: float) -> None:
+        self._views = views
+        self._faces = [view.face for view in views]
         self._source = SourceTimes()
         self._segment_s = segment_s
         self._timeline = Timeline(
@@ -47,7 +49,7 @@ class Plan:
         )
         self._whole = asyncio.Event()
         self.untouched_frames = 0
-        """Output frames without a face, as far as planned."""
+        """Output frames without any of the faces, as far as planned."""
 
     @property
     def frames(self) -> int:
@@ -82,20 +84,24 @@ class Plan:
         Raises:
             NoFaceError: no frame of the result shows a face.
         """
-        face = self._view.face
-        await self._view.until(lambda face: reference_crops(face) is not None)
         told = 0
         while True:
-            self._learn(face)
+            self._learn()
             segments = self._timeline.segments
             for segment in segments[told:]:
-                self.untouched_frames += sum(not face.has_face[source] for source in segment.sources)
+                self.untouched_frames += sum(
+                    not any(face.has_face[source] for face in self._faces) for source in segment.sources
+                )
+                for view in self._views:
+                    if (who := _who(view.face, segment)) is not None:
+                        await view.until(partial(_has_references, who))
                 yield segment
             told = len(segments)
             if self._timeline.complete:
                 break
             known = len(self._source)
-            await self._view.until(partial(_knows_more, known))
+            for view in self._views:
+                await view.until(partial(_knows_more, known))
         if self.untouched_frames == self._timeline.frame_count:
             await self._no_face()
         self._whole.set()
@@ -104,9 +110,9 @@ class Plan:
         """Wait until every segment is planned."""
         await self._whole.wait()
 
-    def order(self, segment: OutputSegment) -> SegmentOrder | None:
-        """What the node is asked for; None when the segment shows no face at all."""
-        face = self._view.face
+    def order(self, segment: OutputSegment, voice: int = 0) -> SegmentOrder | None:
+        """What the node is asked for one of the faces; None when the segment does not show it at all."""
+        face = self._faces[voice]
         has_face = tuple(bool(face.has_face[source]) for source in segment.sources)
         if not any(has_face):
             return None
@@ -115,20 +121,34 @@ class Plan:
             source_frames=segment.sources,
             times_us=tuple(frame.time_us for frame in segment.frames),
             has_face=has_face,
-            reference_crops=reference_crops(face) or (),
+            reference_crops=reference_crops(face, _who(face, segment) or 0) or (),
         )
 
-    def _learn(self, face: Face) -> None:
-        for time_us in face.times_us[len(self._source) :]:
+    def _learn(self) -> None:
+        # All tell the same of the video's frames; what is not known of all of them cannot be ordered yet.
+        least = min(self._faces, key=lambda face: len(face.times_us))
+        for time_us in least.times_us[len(self._source) :]:
             self._source.add(time_us)
-        if face.end_us is not None and self._source.end_us is None:
-            self._source.finish(face.end_us)
+        is_known = all(face.end_us is not None for face in self._faces)
+        if least.end_us is not None and is_known and self._source.end_us is None:
+            self._source.finish(least.end_us)
 
     async def _no_face(self) -> None:
         # The tracker's own error says where it looked; it comes when the whole video was seen.
-        await self._view.until(lambda face: face.is_complete)
+        for view in self._views:
+            await view.until(lambda face: face.is_complete)
         message = f"no face was found in the first {self.length_us / 1e6:.1f} s of the video, which this speech uses"
         raise NoFaceError(message, field="video")
+
+
+def _who(face: Face, segment: OutputSegment) -> int | None:
+    """The person whom most frames of a segment show; None where there is nobody."""
+    count = Counter(face.crop_of(source).who for source in segment.sources if face.has_face[source])
+    return min(count, key=lambda who: (-count[who], who), default=None)
+
+
+def _has_references(who: int, face: Face) -> bool:
+    return reference_crops(face, who) is not None
 
 
 def _knows_more(known: int, face: Face) -> bool:

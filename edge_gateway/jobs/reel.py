@@ -5,7 +5,7 @@ nor the others nor the edge's memory know of it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +32,8 @@ class Cutter(Protocol):
         ...
 
 
-Cut = Callable[[Path], AbstractAsyncContextManager[Cutter]]
-"""Starts a child for a recording of speech."""
+Cut = Callable[[Sequence[Path]], AbstractAsyncContextManager[Cutter]]
+"""Starts a child for the recordings of all who speak."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,9 +193,9 @@ class Reels:
         self._reels: dict[str, Reel] = {}
 
     @asynccontextmanager
-    async def open(self, job_id: str, files: JobFiles, speech: Path) -> AsyncIterator[Reel]:
+    async def open(self, job_id: str, files: JobFiles, speeches: Sequence[Path]) -> AsyncIterator[Reel]:
         """The preview of a job that runs inside the block."""
-        reel = self._reels[job_id] = Reel(files, lambda: self._cut(speech))
+        reel = self._reels[job_id] = Reel(files, lambda: self._cut(speeches))
         try:
             yield reel
         finally:

@@ -4,10 +4,13 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from edge_gateway.assets.asset import Asset, check_pictures
 from edge_gateway.assets.service import AssetService
+from edge_gateway.face.speaker import check_voices
+from edge_gateway.jobs.cast import cast_of, voice_field
 from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.job import Change, Job, JobOptions, JobState, check_engine, check_job_id, check_key
 from edge_gateway.jobs.repository import JobRepository
@@ -109,6 +112,7 @@ class JobService:
         video, speech = await self._asset_id(video, "video"), await self._asset_id(speech, "speech")
         check_pictures((await self._assets.get(video, "video")).kind)
         self._check_speech(await self._assets.get(speech, "speech"))
+        options = await self._check_voices(options, await self._assets.get(video, "video"))
         now = time.time_ns() // 1000
         job = Job(
             job_id=f"job-{secrets.token_hex(10)}",
@@ -182,6 +186,21 @@ class JobService:
         if job.result_asset_id:
             await self._assets.discard(job.result_asset_id)
 
+    async def _check_voices(self, options: JobOptions, video: Asset) -> JobOptions:
+        """Look at who is to speak; gives the options with the ids of all speeches."""
+        name = options.speaker_name if options.voices else ""
+        check_voices(options.speaker, name, options.voices)
+        voices = []
+        for number, voice in enumerate(options.voices):
+            field = voice_field(number + 1)
+            speech = await self._asset_id(voice.speech, f"{field}.speech")
+            self._check_speech(await self._assets.get(speech, f"{field}.speech"), f"{field}.speech")
+            voices.append(replace(voice, speech=speech))
+        options = replace(options, speaker_name=name, voices=tuple(voices))
+        if video.ready and video.media is not None:
+            cast_of(options, video.media)
+        return options
+
     async def _asset_id(self, name: str, field: str) -> str:
         if self._named is None or not is_library_name(name):
             return name
@@ -193,12 +212,12 @@ class JobService:
             message = f"there is no engine {name}; there are: {', '.join(sorted(known))}"
             raise InvalidInputError(message, field="options.engine")
 
-    def _check_speech(self, asset: Asset) -> None:
+    def _check_speech(self, asset: Asset, field: str = "speech") -> None:
         if not asset.ready or asset.media is None:
             return
         if not asset.media.has_audio:
-            raise InvalidMediaError("there is no sound in it; a recording of speech is needed", field="speech")
+            raise InvalidMediaError("there is no sound in it; a recording of speech is needed", field=field)
         shortest = self._limits.min_speech_seconds
         if asset.media.duration_seconds < shortest:
             message = f"the speech lasts {asset.media.duration_seconds:.2f} s, at least {shortest:g} s are needed"
-            raise LimitExceededError(message, field="speech", limit="min_speech_seconds")
+            raise LimitExceededError(message, field=field, limit="min_speech_seconds")

@@ -32,7 +32,8 @@ class Work:
 
     job: Job
     video: Source
-    speech: Source
+    speeches: tuple[Source, ...]
+    """Of all who speak."""
     files: JobFiles
     board: ProgressBoard
     reel: Reel

@@ -13,6 +13,7 @@ from edge_gateway.jobs import preview as previews
 from edge_gateway.jobs import session as sessions
 from edge_gateway.library.bring import BringProgress
 from edge_gateway.library.service import LibraryFile
+from edge_gateway.rpc import speakers
 from shared.errors import InvalidInputError, VisemeError
 from shared.media.limits import MediaLimits
 from shared.media.timeline import FitMode
@@ -225,7 +226,14 @@ def options(message: job_pb2.JobOptions) -> jobs.JobOptions:
     fit = _FITS.get(message.fit)
     if fit is None:
         raise InvalidInputError("there is no such fit", field="options.fit")
-    return jobs.JobOptions(fit=fit, keep_length=message.keep_length, engine=message.engine)
+    return jobs.JobOptions(
+        fit=fit,
+        keep_length=message.keep_length,
+        engine=message.engine,
+        speaker=speakers.speaker(message.speaker, "options.speaker"),
+        speaker_name=message.speaker_name,
+        voices=speakers.voices(message.voices),
+    )
 
 
 def _job_error(error: jobs.JobError | VisemeError) -> job_pb2.JobError:
@@ -243,6 +251,9 @@ def job(value: jobs.Job) -> job_pb2.Job:
             fit=_FIT_VALUES[value.options.fit],
             keep_length=value.options.keep_length,
             engine=value.options.engine,
+            speaker=speakers.speaker_message(value.options.speaker),
+            speaker_name=value.options.speaker_name,
+            voices=map(speakers.voice_message, value.options.voices),
         ),
         create_time=timestamp(value.created_us),
         update_time=timestamp(value.updated_us),

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import os
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,9 +55,9 @@ async def _run(upload: Upload, field: str) -> model.Asset:
 
 
 class Bringing:
-    """Video and speech on their way. Made by :meth:`open`, begun by :meth:`start`, ended by :meth:`stop` or itself.
+    """Video and speeches on their way. Made by :meth:`open`, begun by :meth:`start`, ended by :meth:`stop` or itself.
 
-    The speech goes before the bulk of the video: it is small, and nothing can be rendered without it.
+    Speeches go before the bulk of the video: they are small, and nothing can be rendered without it.
     """
 
     def __init__(self, link: Link) -> None:
@@ -70,11 +72,12 @@ class Bringing:
         self._stack = AsyncExitStack()
         self._given: list[Source | model.Asset] = []
         self._uploads: dict[Source, Upload] = {}
+        self._before: set[Source] = set()
         self._failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, link: Link, video: Input, speech: Input, way: Way) -> "Bringing":
+    async def open(cls, link: Link, video: Input, speeches: Sequence[Input], way: Way) -> "Bringing":
         """Open the files and begin to hash them.
 
         Raises:
@@ -82,7 +85,7 @@ class Bringing:
         """
         made = cls(link)
         try:
-            await made._open(video, speech, way)
+            await made._open(video, speeches, way)
         except BaseException:
             await made._stack.aclose()
             raise
@@ -92,25 +95,29 @@ class Bringing:
         """Begin to upload."""
         self._task = asyncio.create_task(self._run())
 
-    async def _open(self, video: Input, speech: Input, way: Way) -> None:
-        for one, field in ((video, "video"), (speech, "speech")):
+    async def _open(self, video: Input, speeches: Sequence[Input], way: Way) -> None:
+        for one, field in ((video, "video"), *((speech, "speech") for speech in speeches)):
+            given: Source | model.Asset
             if isinstance(one, model.Asset):
-                self._given.append(one)
+                given = one
             else:
-                self._given.append(await self._stack.enter_async_context(await open_source(Path(one), field=field)))
-        if await same(self._given[0], self._given[1]):
+                given = await self._stack.enter_async_context(await open_source(Path(one), field=field))
             # One content is one asset: a second writer of it would put the first one out.
-            self._given[1] = self._given[0]
-        picture, sound = self._given
+            twins = [other for other in self._given if await same(other, given)]
+            self._given.append(twins[0] if twins else given)
+        picture, *sounds = self._given
+        self._before = {sound for sound in sounds if isinstance(sound, Source) and sound is not picture}
         if isinstance(picture, Source):
-            waits = isinstance(sound, Source) and sound is not picture
+            waits = bool(self._before)
             self._uploads[picture] = Upload(
                 self._link, picture, way.on_progress, throttle=way.throttle, pause=way.pause, ends_first=waits
             )
-        if isinstance(sound, Source) and sound is not picture:
-            self._uploads[sound] = Upload(
-                self._link, sound, way.on_progress, throttle=way.throttle, pause=way.pause, on_sent=self._release
-            )
+        for sound in sounds:
+            if isinstance(sound, Source) and sound not in self._uploads:
+                sent = partial(self._release, sound)
+                self._uploads[sound] = Upload(
+                    self._link, sound, way.on_progress, throttle=way.throttle, pause=way.pause, on_sent=sent
+                )
 
     @property
     def has_files(self) -> bool:
@@ -127,8 +134,8 @@ class Bringing:
         """Ends, with the error, when the uploads fail for good; None when they cannot any more."""
         return None if self.is_over and self.error is None else self._failing
 
-    async def names(self) -> tuple[str, str]:
-        """Wait until the edge knows both files as assets, complete or not; gives their ids.
+    async def names(self) -> tuple[str, ...]:
+        """Wait until the edge knows all files as assets, complete or not; gives their ids, the video's first.
 
         Raises:
             VisemeError: An upload failed.
@@ -171,9 +178,8 @@ class Bringing:
             await asyncio.wait({self._task})
         await self._stack.aclose()
 
-    async def _names(self) -> tuple[str, str]:
-        video, speech = self._given
-        return await self._name(video), await self._name(speech)
+    async def _names(self) -> tuple[str, ...]:
+        return tuple([await self._name(given) for given in self._given])
 
     async def _name(self, given: Source | model.Asset) -> str:
         return given.id if isinstance(given, model.Asset) else await self._uploads[given].named()
@@ -192,8 +198,8 @@ class Bringing:
     async def _upload_all(self) -> None:
         tasks = [asyncio.create_task(_run(upload, source.field)) for source, upload in self._uploads.items()]
         for task, source in zip(tasks, self._uploads, strict=True):
-            if source is self._given[1]:
-                task.add_done_callback(lambda _: self._release())
+            if source in self._before:
+                task.add_done_callback(partial(self._release, source))
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -201,8 +207,10 @@ class Bringing:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _release(self) -> None:
-        if isinstance(self._given[0], Source):
+    def _release(self, speech: Source, _: object = None) -> None:
+        """A speech has gone: the video may follow once all have."""
+        self._before.discard(speech)
+        if not self._before and isinstance(self._given[0], Source):
             self._uploads[self._given[0]].release()
 
     def _fail(self, error: VisemeError) -> None:

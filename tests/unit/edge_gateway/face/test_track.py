@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from edge_gateway.face.detector import FaceDetector
+from edge_gateway.face.scout import Asked, scout
+from edge_gateway.face.speaker import Place, Position, Speaker
 from edge_gateway.face.track import FaceTracker, Sighting
 from edge_gateway.face.view import View
 from shared.face.mesh import FaceMesh
@@ -72,3 +74,71 @@ def test_a_flash_is_no_cut(tracker: FaceTracker, scene: Scene) -> None:
     lit = View(y=np.clip(view.y.astype(int) + 40, 0, 255).astype(np.uint8), u=view.u, v=view.v, matrix="bt601")
 
     assert not any(sighting.cut for sighting in watch(tracker, [view, lit, view]))
+
+
+P, Q = (20, 60, 420), (500, 60, 420, 1)
+"""The portrait on the left, and somebody else on the right."""
+
+
+def chosen(speaker: Speaker, views: list[View]) -> list[Sighting]:
+    """What is followed of one who was chosen."""
+    hints = [place.in_pixels(views[0].width, views[0].height) for place in speaker.places]
+    times = [(view, index * FRAME_US) for index, view in enumerate(views)]
+    found = scout(times, [Asked(speaker=speaker, field="speaker")], [hints])
+    parts = {"detector": FaceDetector(), "mesh": FaceMesh()}
+    return watch(FaceTracker(**parts, choices=found.choices[0], hints=hints), views)
+
+
+def places(seen: list[Sighting]) -> str:
+    """Where the face is in each frame: left, right, or nowhere."""
+    return "".join("-" if one.points is None else "LR"[int(middle(one)[0] > 480)] for one in seen)
+
+
+def test_the_one_who_was_chosen_is_followed_beside_a_larger_one(scene: Scene) -> None:
+    views = [scene((20 + 4 * frame, 200, 300, 1), (420, 80, 560)) for frame in range(10)]
+
+    assert places(chosen(Speaker(position=Position.LEFT, together=2), views)) == "L" * 10
+
+
+def test_a_face_that_slides_out_and_returns_keeps_its_identity(tracker: FaceTracker, scene: Scene) -> None:
+    out = [scene((20 - 40 * frame, 60, 420), Q) for frame in range(10)]
+    views = [scene(P, Q)] * 5 + out + [scene(Q)] * 40 + out[::-1] + [scene(P, Q)] * 10
+
+    seen = watch(tracker, views)
+
+    assert set(places(seen[15:55])) == {"-"}, "the one who stayed was taken for the one who left"
+    assert places(seen[:5] + seen[-10:]) == "L" * 15
+    assert {one.who for one in seen} == {0}
+
+
+def test_who_has_changed_sides_behind_a_cut_is_found_again(scene: Scene) -> None:
+    swapped = scene((20, 60, 420, 1), (500, 60, 420), grey=200)
+    views = [scene(P, Q)] * 5 + [swapped] * 5 + [scene(P, Q)] * 5
+
+    for position, expected in ((Position.LEFT, "LLLLLRRRRRLLLLL"), (Position.RIGHT, "RRRRRLLLLLRRRRR")):
+        seen = chosen(Speaker(position=position, together=2), views)
+        assert places(seen) == expected
+        assert [index for index, one in enumerate(seen) if one.cut] == [5, 10]
+
+
+def test_a_shot_without_the_one_who_was_chosen_passes_untouched(scene: Scene) -> None:
+    views = [scene(P)] * 5 + [scene((20, 60, 420, 1), grey=200)] * 30 + [scene(P)] * 5
+    point = Speaker(places=(Place(time_us=36 * FRAME_US, x=200, y=170),))
+
+    assert places(chosen(point, views)) == "L" * 5 + "-" * 30 + "L" * 5
+
+
+def test_another_in_the_very_place_is_another_though_the_picture_hardly_changes(scene: Scene) -> None:
+    views = [scene(P, width=1920, height=1080)] * 5 + [scene((20, 60, 420, 1), width=1920, height=1080)] * 5
+    point = Speaker(places=(Place(time_us=0, x=200, y=170),))
+
+    assert places(chosen(point, views)) == "L" * 5 + "-" * 5
+
+
+def test_without_a_choice_each_shot_has_its_largest_face_and_says_whose(tracker: FaceTracker, scene: Scene) -> None:
+    views = [scene(P)] * 5 + [scene((20, 60, 420, 1), grey=200)] * 5 + [scene(P)] * 5
+
+    seen = watch(tracker, views)
+
+    assert [one.who for one in seen] == [0] * 5 + [1] * 5 + [0] * 5
+    assert [index for index, one in enumerate(seen) if one.cut] == [5, 10]
