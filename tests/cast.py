@@ -11,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_gateway.face.detector import FaceDetector
+from edge_gateway.face.tracks import FaceTracks
 from edge_gateway.face.view import View
 from shared.face.mesh import FaceMesh, face_height, roi_from_points
 from shared.media.encode import ColourTags, Encoding, encode_video
+from shared.media.limits import MediaLimits
 from shared.media.planes import rgb_to_planes
+from shared.media.video import FrameReader
 
 Picture = npt.NDArray[np.uint8]
 RATE = 25
@@ -119,3 +122,25 @@ def _disguised(frame: Picture, mesh: FaceMesh, detector: FaceDetector) -> Pictur
     brow = points[[70, 300], :2].mean(axis=0).astype(int).tolist()
     cv2.line(shown, (brow[0] - int(height * 0.3), brow[1]), (brow[0] + int(height * 0.3), brow[1]), (20, 15, 10), 3)
     return shown
+
+
+def apertures(path: Path) -> list[tuple[float, npt.NDArray[np.float64]]]:
+    """How far each face's mouth is open in each frame, over the face's height, with how far right it is in the first.
+
+    A face that is there from the first frame to the last counts; from left to right.
+    """
+    tracks = FaceTracks(detector=FaceDetector(), mesh=FaceMesh())
+    found: dict[int, list[float]] = {}
+    across: dict[int, float] = {}
+    with FrameReader(path, MediaLimits()) as reader:
+        frames = 0
+        for frame in reader:
+            planes, source = frame.planes, reader.source
+            view = View(y=planes.y, u=planes.u, v=planes.v, matrix=source.matrix, full_range=source.full_range)
+            for seen in tracks.step(view, frame.time_us).seen:
+                gap = np.linalg.norm(seen.points[13, :2] - seen.points[14, :2]) / seen.height
+                found.setdefault(seen.number, []).append(float(gap))
+                across.setdefault(seen.number, seen.place.x / source.width)
+            frames += 1
+    whole = [(across[number], np.array(curve)) for number, curve in found.items() if len(curve) == frames]
+    return sorted(whole, key=lambda one: one[0])

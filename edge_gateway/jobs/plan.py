@@ -46,6 +46,7 @@ class Plan:
             fit=options.fit,
             keep_length=options.keep_length,
             segment_seconds=segment_s,
+            is_cut=self._is_cut,
         )
         self._whole = asyncio.Event()
         self.untouched_frames = 0
@@ -123,6 +124,11 @@ class Plan:
             has_face=has_face,
             reference_crops=reference_crops(face, _who(face, segment) or 0) or (),
         )
+
+    def _is_cut(self, before: int, after: int) -> bool:
+        """Whether another person is painted: one order to the node has the open mouth of one alone."""
+        pairs = [(face.crop_of(before).who, face.crop_of(after).who) for face in self._faces]
+        return any(one != other and other >= 0 for one, other in pairs)
 
     def _learn(self) -> None:
         # All tell the same of the video's frames; what is not known of all of them cannot be ordered yet.
