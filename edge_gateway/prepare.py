@@ -66,6 +66,8 @@ class PrepareOrder:
     """Every face of the job that was asked for, as :meth:`Speaker.to_json` says; none for the largest."""
     speaker_fields: Sequence[str] = ()
     """What to name in errors about each."""
+    speaker_names: Sequence[str] = ()
+    """What each is called."""
     voice: int = 0
     """Which of them this is about."""
 
@@ -121,8 +123,8 @@ class _Cast:
 def _cast(order: PrepareOrder, reader: FrameReader) -> _Cast:
     """Find the faces that were asked for, in a pass of its own."""
     asked = [
-        Asked(speaker=Speaker.of(told), field=field)
-        for told, field in zip(order.speakers, order.speaker_fields, strict=True)
+        Asked(speaker=Speaker.of(told), field=field, name=name)
+        for told, field, name in zip(order.speakers, order.speaker_fields, order.speaker_names, strict=True)
     ]
     if not asked:
         return _Cast()

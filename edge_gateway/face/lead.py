@@ -97,7 +97,8 @@ class Lead:
             if choice.time_us <= time_us:
                 current = choice
         person = self._of_choice(current)
-        return person, self._find(person, faces, time_us)
+        chosen = next((seen for seen in faces.seen if seen.number == current.number), None)
+        return person, chosen or self._find(person, faces, time_us)
 
     def _largest(self, faces: Faces, time_us: int) -> tuple[_Person | None, Seen | None]:
         for person in self._people[:1]:
@@ -163,7 +164,9 @@ class Lead:
         for person in self._people:
             if choice.number in person.numbers:
                 return person
-        person = self._new_person()
+        # Several places of one face are the rule, of several faces the exception.
+        alike = (person for person in self._people if person.looks.apart(choice.looks) < SURE)
+        person = next(alike, None) or self._new_person()
         person.numbers.add(choice.number)
         person.looks.take(choice.looks)
         return person

@@ -26,10 +26,11 @@ _TOLD: Final = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A face that was asked for, and the field that asks."""
+    """A face that was asked for, the field that asks, and what the face is called where there are several."""
 
     speaker: Speaker
     field: str
+    name: str = ""
 
 
 @dataclass(slots=True)
@@ -86,7 +87,8 @@ class _Search:
             found = "no face was found" if self.most == 0 else f"at most {self.most} was seen at a time"
             message = f"{speaker.position.value!r} names no face: that takes {speaker.together} together, and {found}"
             raise NoFaceError(message, field=self.asked.field)
-        message = f"no face is at {speaker.places[0].words}; {_told(self.faces)}"
+        whose = f" for {self.asked.name!r}" if self.asked.name else ""
+        message = f"no face is at {speaker.places[0].words}{whose}; {_told(self.faces)}"
         raise NoFaceError(message, field=self.asked.field)
 
 
@@ -140,7 +142,7 @@ def _check_apart(searches: Sequence[_Search], together: set[frozenset[int]]) -> 
         for other in searches[:place]:
             pairs = [(one, two) for one in other.choices for two in search.choices]
             if any(_is_same(one, two, together) for one, two in pairs):
-                message = f"this is the same face as {other.asked.field}; one face has one speech"
+                message = f"{search.asked.name!r} is the same face as {other.asked.name!r}; one face has one speech"
                 raise InvalidInputError(message, field=search.asked.field)
 
 

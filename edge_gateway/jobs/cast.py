@@ -16,6 +16,8 @@ class Cast:
     speakers: tuple[Speaker, ...] = ()
     fields: tuple[str, ...] = ()
     """What to name in errors about each."""
+    names: tuple[str, ...] = ()
+    """What each is called."""
 
 
 def voice_field(voice: int) -> str:
@@ -42,7 +44,11 @@ def cast_of(options: JobOptions, media: MediaInfo) -> Cast:
         together = max(beside, 1 if speaker.position in {Position.CENTER, Position.LARGEST} else 2)
         places = tuple(_reduced(place, media) for place in speaker.places)
         speakers.append(replace(speaker, together=together if speaker.position else 1, places=places))
-    return Cast(speakers=tuple(speakers), fields=tuple(voice_field(voice) for voice in range(len(asked))))
+    return Cast(
+        speakers=tuple(speakers),
+        fields=tuple(voice_field(voice) for voice in range(len(asked))),
+        names=(options.speaker_name, *(voice.name for voice in options.voices)),
+    )
 
 
 def _reduced(place: Place, media: MediaInfo) -> Place:

@@ -126,6 +126,7 @@ class Children:
             "skip_segments": skip_segments,
             "speakers": [speaker.to_json() for speaker in ask.cast.speakers],
             "speaker_fields": list(ask.cast.fields),
+            "speaker_names": list(ask.cast.names),
             "voice": ask.voice,
         }
         async with self._sandbox.spawn(prepare, arguments, self._limits) as child:

@@ -100,6 +100,13 @@ def test_a_choice_at_a_later_time_finds_the_same_person_before_it() -> None:
     assert film.show(face(9, 2), cut=True) == 9
 
 
+def test_choices_on_one_person_are_one_person() -> None:
+    film = Film(Lead([chosen(1, 1), chosen(1, 2, time_us=20 * FRAME_US)]))
+    assert film.show(face(1, 1), face(9, 5, x=300), frames=10) == 1
+    assert film.show(face(2, 1), face(8, 5, x=300), cut=True, frames=5) == 2
+    assert film.show(face(3, 1), face(7, 5, x=300), cut=True, frames=10) == 3
+
+
 def test_each_choice_holds_until_the_next() -> None:
     film = Film(Lead([chosen(1, 1), chosen(2, 2, time_us=10 * FRAME_US)]))
     both = face(1, 1), face(2, 2, x=400)

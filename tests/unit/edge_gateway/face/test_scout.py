@@ -15,7 +15,10 @@ ACROSS, DOWN = 0.42, 0.25
 
 
 def find(views: list[View], *speakers: Speaker) -> Scouted:
-    asked = [Asked(speaker=speaker, field=f"field {number}") for number, speaker in enumerate(speakers)]
+    asked = [
+        Asked(speaker=speaker, field=f"field {number}", name=f"face {number}")
+        for number, speaker in enumerate(speakers)
+    ]
     size = views[0].width, views[0].height
     hints = [[place.in_pixels(*size) for place in speaker.places] for speaker in speakers]
     return scout(((view, index * FRAME_US) for index, view in enumerate(views)), asked, hints)
@@ -77,7 +80,7 @@ def test_each_place_of_a_face_is_looked_up_and_those_without_one_are_told(both: 
 
 def test_a_place_without_a_face_is_refused_and_the_faces_that_are_there_are_named(both: View) -> None:
     with pytest.raises(
-        NoFaceError, match=r"no face is at the point 5, 5 at 0\.2 s; those.* \(\d+ pixels high\);"
+        NoFaceError, match=r"no face is at the point 5, 5 at 0\.2 s for 'face 0'; those.* \(\d+ pixels high\);"
     ) as no:
         find([both] * 60, Speaker(places=(Place(time_us=200_000, x=5, y=5),)))
     assert no.value.field == "field 0"
@@ -100,6 +103,6 @@ def test_a_name_that_matches_no_face_is_refused(scene: Scene, views: tuple[int, 
 @pytest.mark.parametrize("second", [by(Position.LEFT), on(SMALL), on(SMALL, frame=30)], ids=["name", "point", "later"])
 def test_two_speeches_for_one_face_are_refused(both: View, second: Speaker) -> None:
     first = Speaker(position=Position.LEFT, together=1)
-    with pytest.raises(InvalidInputError, match="the same face as field 0") as caught:
+    with pytest.raises(InvalidInputError, match="'face 1' is the same face as 'face 0'") as caught:
         find([both] * 40, first, second)
     assert caught.value.field == "field 1"
