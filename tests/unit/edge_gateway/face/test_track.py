@@ -8,7 +8,7 @@ from edge_gateway.face.scout import Asked, scout
 from edge_gateway.face.speaker import Place, Position, Speaker
 from edge_gateway.face.track import FaceTracker, Sighting
 from edge_gateway.face.view import View
-from shared.face.mesh import FaceMesh
+from shared.face.mesh import FaceMesh, face_height
 
 Scene = Callable[..., View]
 FRAME_US = 40_000
@@ -142,3 +142,35 @@ def test_without_a_choice_each_shot_has_its_largest_face_and_says_whose(tracker:
 
     assert [one.who for one in seen] == [0] * 5 + [1] * 5 + [0] * 5
     assert [index for index, one in enumerate(seen) if one.cut] == [5, 10]
+
+
+@pytest.mark.parametrize(
+    ("place", "frame", "least", "most"),
+    [
+        ((1300, 700, 228), (1920, 1080), 44, 50),
+        ((2600, 1500, 228), (3840, 2160), 44, 50),
+        ((0, 0, 5100), (3840, 2160), 1000, 1160),
+    ],
+    ids=["small", "small in 4K", "half of 4K"],
+)
+def test_faces_from_48_pixels_to_half_of_4k_are_followed_from_the_first_frame(
+    tracker: FaceTracker, scene: Scene, place: tuple[int, int, int], frame: tuple[int, int], least: int, most: int
+) -> None:
+    left, top, tall = place
+    width, height = frame
+    views = [scene((left + 2 * index, top, tall), width=width, height=height) for index in range(8)]
+
+    seen = watch(tracker, views)
+
+    heights = [face_height(one.points) for one in seen if one.points is not None]
+    assert len(heights) == 8
+    assert least < min(heights) <= max(heights) < most
+
+
+def test_a_small_face_beside_a_large_one_is_followed_where_it_was_chosen(scene: Scene) -> None:
+    views = [scene((100, 60, 1000), (1500 + 2 * index, 800, 145), width=1920, height=1080) for index in range(8)]
+    point = Speaker(places=(Place(time_us=0, x=1500 + 0.42 * 145, y=800 + 0.25 * 145),))
+
+    seen = chosen(point, views)
+
+    assert [one.points is not None and face_height(one.points) < 52 for one in seen] == [True] * 8
