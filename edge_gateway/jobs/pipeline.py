@@ -184,7 +184,7 @@ class Pipeline:
 
         def is_idle() -> bool:
             prepared = all(view.face.is_complete or view.source.silent_s >= limit for view in views)
-            composited = legs.compositing.done_frames == plan.frames or legs.composited.silent_s >= limit
+            composited = legs.compositing.done_frames == plan.given_frames or legs.composited.silent_s >= limit
             return prepared and composited
 
         await watch(lambda: sources, limit, is_idle=is_idle)

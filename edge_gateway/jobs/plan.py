@@ -52,6 +52,9 @@ class Plan:
         self.untouched_frames = 0
         """Output frames without any of the faces, as far as planned."""
 
+        self.given_frames = 0
+        """Output frames of the segments that were given so far; others are planned and wait for references."""
+
     @property
     def frames(self) -> int:
         """Output frames, as far as planned."""
@@ -96,6 +99,7 @@ class Plan:
                 for view in self._views:
                     if (who := _who(view.face, segment)) is not None:
                         await view.until(partial(_has_references, who))
+                self.given_frames += len(segment.frames)
                 yield segment
             told = len(segments)
             if self._timeline.complete:
