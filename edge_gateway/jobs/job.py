@@ -86,6 +86,11 @@ class JobOptions:
     voices: tuple[Voice, ...] = ()
     """Further faces that speak."""
 
+    @property
+    def places(self) -> int:
+        """How many places of faces are named."""
+        return len(self.speaker.places) + sum(len(voice.speaker.places) for voice in self.voices)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobError:

@@ -5,7 +5,8 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from itertools import accumulate
+from typing import Final, Protocol
 
 from edge_gateway.assets.asset import Asset, check_pictures
 from edge_gateway.assets.service import AssetService
@@ -27,6 +28,10 @@ from shared.media.limits import MediaLimits
 from shared.telemetry.logging import get_logger
 
 _LOG = get_logger(__name__)
+
+
+_PAGE_PLACES: Final = 20_000
+"""Places of faces in the jobs of one page: about 1 MB."""
 
 
 class Runner(Protocol):
@@ -144,6 +149,9 @@ class JobService:
         """Jobs from the newest, and the token of the next page."""
         count = page_size(size)
         found = await self._repository.page(count=count + 1, before=read_token(token))
+        # A job may come with thousands of places; a page is one message.
+        places = accumulate(job.options.places for job in found)
+        count = min(count, max(1, sum(so_far <= _PAGE_PLACES for so_far in places)))
         more = len(found) > count
         return found[:count], write_token(found[count - 1].number) if more else ""
 
