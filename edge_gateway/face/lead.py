@@ -50,12 +50,15 @@ class _Person:
         self.who = who
         self.numbers: set[int] = set()
         self.looks = Looks()
+        self._taken: dict[int, int] = {}
         self.place: Roi | None = None
         self.seen_us = 0
 
     def note(self, seen: Seen, time_us: int) -> None:
         self.numbers.add(seen.number)
-        self.looks.take(seen.looks)
+        if self._taken.get(seen.number) != len(seen.looks):
+            self._taken[seen.number] = len(seen.looks)
+            self.looks.take(seen.looks)
         self.place, self.seen_us = seen.place, time_us
 
 

@@ -10,6 +10,7 @@ others' above it (1.27 the nearest of all, 1.45 the nearest but 1 %).
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -112,9 +113,11 @@ class Looks:
 
     def __init__(self) -> None:
         self._kept: list[Look] = []
+        # Asked for in every frame, while looks are added now and then.
+        self._apart: WeakKeyDictionary[Looks, tuple[tuple[int, int], float]] = WeakKeyDictionary()
 
-    def __bool__(self) -> bool:
-        return bool(self._kept)
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def __iter__(self) -> Iterator[Look]:
         return iter(self._kept)
@@ -135,8 +138,12 @@ class Looks:
 
     def apart(self, others: "Looks") -> float:
         """How much others differ from these, in the median over their looks; infinity where there are none."""
-        told = sorted(self.difference(look) for look in others)
-        return told[(len(told) - 1) // 2] if told else float("inf")
+        sizes = len(self), len(others)
+        known = self._apart.get(others)
+        if known is None or known[0] != sizes:
+            told = sorted(self.difference(look) for look in others)
+            known = self._apart[others] = sizes, told[(len(told) - 1) // 2] if told else float("inf")
+        return known[1]
 
 
 def _without_light(luma: Points) -> Points:

@@ -174,3 +174,20 @@ def test_a_small_face_beside_a_large_one_is_followed_where_it_was_chosen(scene: 
     seen = chosen(point, views)
 
     assert [one.points is not None and face_height(one.points) < 52 for one in seen] == [True] * 8
+
+
+def test_faces_that_cross_keep_their_identity(scene: Scene) -> None:
+    def view(frame: int) -> View:
+        return scene((760, 60, 420, 1), (20 + 24 * frame, 60, 420), width=1920, height=720)
+
+    views = [view(frame) for frame in range(62)]
+    walker = chosen(Speaker(position=Position.LEFT, together=2), views)
+    other = chosen(Speaker(position=Position.RIGHT, together=2), views)
+
+    moved = [middle(one)[0] for one in walker if one.points is not None]
+    assert len(moved) == 62
+    assert np.diff(moved).min() > 10
+    seen = [middle(one)[0] for one in other if one.points is not None]
+    assert 20 < len(seen) < 62
+    assert max(seen) - min(seen) < 20, "the one who stood still was taken for the one who walked by"
+    assert other[-1].points is not None
