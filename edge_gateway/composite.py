@@ -56,6 +56,46 @@ class CompositeOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaintedFace:
+    """What was painted on one face in each frame of a segment."""
+
+    boxes: Sequence[Sequence[float] | None]
+    patch: Sequence[int]
+    masks: Sequence[Mask]
+    patches: Sequence[Planes]
+    """One a frame, or none at all where nothing was painted."""
+
+    @classmethod
+    def of(cls, told: dict[str, Any], data: bytes, count: int, limits: MediaLimits) -> Self:
+        """From JSON values and the rendered video of so many frames, empty if nothing was painted."""
+        patches: Sequence[Planes] = ()
+        if data:
+            patches = decode_video(data, max_frames=count, max_pixels=limits.frame_pixels)
+        return cls(
+            boxes=told.get("boxes") or [None] * count,
+            patch=[int(value) for value in told.get("patch") or (0, 0, 0, 0)],
+            masks=[Mask.of(values) for values in told.get("masks") or ()],
+            patches=patches,
+        )
+
+    def fits(self, count: int) -> bool:
+        """Whether its parts go together for so many frames."""
+        painted = not self.patches or (
+            len(self.patches) == len(self.masks) == count
+            and all([patch.width, patch.height] == list(self.patch[2:]) for patch in self.patches)
+        )
+        return painted and len(self.boxes) == count
+
+    def put_in(self, planes: Planes, place: int, crop_px: int) -> Planes:
+        """A frame of the segment with its painted part."""
+        box = self.boxes[place]
+        if not self.patches or box is None or not self.masks[place].paints:
+            return planes
+        mask = self.masks[place]
+        return paste_planes(planes, self.patches[place], rect=self.patch, box=box, crop_px=crop_px, mask=mask)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaintedSegment:
     """One stretch of the result: which source frames it shows, when, and what was painted on each."""
 
@@ -65,35 +105,33 @@ class PaintedSegment:
     """In the result."""
     source_times_us: Sequence[int]
     """Of the source frames, where the sender knows them; they save decoding up to the first."""
-    boxes: Sequence[Sequence[float] | None]
-    patch: Sequence[int]
     crop_px: int
-    masks: Sequence[Mask]
-    patches: Sequence[Planes]
-    """One a frame, or none at all where nothing was painted."""
+    faces: Sequence[PaintedFace]
 
     @classmethod
     def of(cls, message: Message, limits: MediaLimits) -> Self:
-        """From a message ``{"kind": "segment", ...}``; the payload is the rendered H.264, empty if nothing was painted.
+        """From a message ``{"kind": "segment", ...}``.
+
+        Its ``faces`` are ``{"boxes", "patch", "masks", "size_bytes"}``; the payload is what was rendered of one after
+        the other, so many bytes of each, none if nothing was painted.
 
         Raises:
             InvalidMediaError: the rendered segment cannot be decoded or does not fit its description.
         """
         header = message.header
         frames = [int(frame) for frame in header["source_frames"]]
-        patches: Sequence[Planes] = ()
-        if message.payload:
-            patches = decode_video(message.payload, max_frames=len(frames), max_pixels=limits.frame_pixels)
+        faces, at = [], 0
+        for told in header["faces"]:
+            size = int(told["size_bytes"])
+            faces.append(PaintedFace.of(told, message.payload[at : at + size], len(frames), limits))
+            at += size
         segment = cls(
             index=int(header["index"]),
             source_frames=frames,
             times_us=[int(time) for time in header["times_us"]],
             source_times_us=[int(time) for time in header.get("source_times_us", ())],
-            boxes=header.get("boxes") or [None] * len(frames),
-            patch=[int(value) for value in header.get("patch") or (0, 0, 0, 0)],
             crop_px=int(header.get("crop_px") or 0),
-            masks=[Mask.of(values) for values in header.get("masks") or ()],
-            patches=patches,
+            faces=faces,
         )
         segment.check()
         return segment
@@ -105,14 +143,11 @@ class PaintedSegment:
             InvalidMediaError: it is so.
         """
         count = len(self.source_frames)
-        painted = not self.patches or (
-            len(self.patches) == len(self.masks) == count
-            and all([patch.width, patch.height] == list(self.patch[2:]) for patch in self.patches)
-        )
-        if not count or len(self.times_us) != count or len(self.boxes) != count or not painted:
+        if not count or len(self.times_us) != count or not all(face.fits(count) for face in self.faces):
+            found = ", ".join(f"{len(face.patches)} pictures and {len(face.masks)} masks" for face in self.faces)
             raise InvalidMediaError(
-                f"rendered segment {self.index} has {len(self.patches)} pictures and {len(self.masks)} masks"
-                f" for {count} frames, or pictures of another size than it says",
+                f"rendered segment {self.index} has {found} for {count} frames,"
+                " or pictures of another size than it says",
                 field="segment",
             )
 
@@ -142,18 +177,10 @@ def composite(channel: Channel, arguments: dict[str, Any]) -> None:
 def blended(reader: FrameReader, segment: PaintedSegment) -> Iterator[Planes]:
     """The frames of a segment with their painted parts put in."""
     for place, planes in enumerate(reader.frames(segment.source_frames)):
-        box = segment.boxes[place]
-        if not segment.patches or box is None or not segment.masks[place].paints:
-            yield planes
-            continue
-        yield paste_planes(
-            planes,
-            segment.patches[place],
-            rect=segment.patch,
-            box=box,
-            crop_px=segment.crop_px,
-            mask=segment.masks[place],
-        )
+        shown = planes
+        for face in segment.faces:
+            shown = face.put_in(shown, place, segment.crop_px)
+        yield shown
 
 
 def _encoding(order: CompositeOrder, source: SourceInfo) -> Encoding:

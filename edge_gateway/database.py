@@ -122,6 +122,10 @@ _VERSIONS = (
     ALTER TABLE jobs ADD COLUMN keep_sound INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE jobs ADD COLUMN background_volume REAL NOT NULL DEFAULT 0.3;
     """,
+    # Who speaks, as JSON, with the asset ids of further speeches; empty for the largest face alone.
+    """
+    ALTER TABLE jobs ADD COLUMN speakers TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 

@@ -19,9 +19,9 @@ from av.video.stream import VideoStream
 
 from edge_gateway.speech_track import SOUND_BITRATE, SpeechTrack
 from shared.errors import InternalError
-from shared.media.audio import SoundReader, open_sound
 from shared.media.encode import TICKS, ticks
 from shared.media.limits import MediaLimits
+from shared.media.mix import Sound, open_sounds
 from shared.media.sandbox import Channel
 
 _REORDERED = 2
@@ -38,6 +38,8 @@ class FinishOrder:
     segments: Sequence[Path]
     starts_us: Sequence[int]
     speech: Path
+    voices: Sequence[Path]
+    """Further speeches, heard with it."""
     field: str
     length_us: int
     output: Path
@@ -53,6 +55,7 @@ class FinishOrder:
             segments=[Path(path) for path in arguments["segments"]],
             starts_us=[int(start) for start in arguments["starts_us"]],
             speech=Path(arguments["speech"]),
+            voices=[Path(path) for path in arguments.get("voices", ())],
             field=str(arguments.get("field", "speech")),
             length_us=int(arguments["length_us"]),
             output=Path(arguments["output"]),
@@ -73,14 +76,14 @@ def finish(channel: Channel, arguments: dict[str, Any]) -> None:
     followed by silence so that it ends with the pictures.
     """
     order = FinishOrder.of(arguments)
-    with open_sound(order.speech, order.limits, order.field) as speech:
+    with open_sounds([order.speech, *order.voices], order.limits, order.field) as speech:
         frames = _write(order, speech)
     with order.output.open("rb") as file:
         os.fsync(file.fileno())
     channel.send({"kind": "finished", "frames": frames, "size_bytes": order.output.stat().st_size})
 
 
-def _write(order: FinishOrder, speech: SoundReader) -> int:
+def _write(order: FinishOrder, speech: Sound) -> int:
     # MP4 has fixed names for its usual tags; names of one's own are written in QuickTime's way ("mdta").
     options = _OPTIONS | ({"movflags": "+faststart+use_metadata_tags"} if order.tag else {})
     with av.open(str(order.output), "w", format="mp4", options=options) as out:

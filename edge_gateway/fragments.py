@@ -20,9 +20,9 @@ from edge_gateway.boxes import PictureFormat, Run, Sample, SoundFormat, fragment
 from edge_gateway.fragment import Fragment
 from edge_gateway.speech_track import SOUND_BITRATE, SpeechTrack
 from shared.errors import InternalError
-from shared.media.audio import open_sound
 from shared.media.encode import TICKS, ticks
 from shared.media.limits import MediaLimits
+from shared.media.mix import open_sounds
 from shared.media.sandbox import Channel
 
 _LEAD = 1024
@@ -62,6 +62,8 @@ class LiveOrder:
     """The arguments of :func:`cut_live`."""
 
     speech: Path
+    voices: Sequence[Path]
+    """Further speeches, heard with it."""
     field: str
     limits: MediaLimits
     sound_bitrate: int
@@ -71,6 +73,7 @@ class LiveOrder:
         """From JSON values: ``speech``; the others may lack."""
         return cls(
             speech=Path(arguments["speech"]),
+            voices=[Path(path) for path in arguments.get("voices", ())],
             field=str(arguments.get("field", "speech")),
             limits=MediaLimits(**arguments.get("limits", {})),
             sound_bitrate=int(arguments.get("sound_bitrate", SOUND_BITRATE)),
@@ -85,7 +88,11 @@ def cut_live(channel: Channel, arguments: dict[str, Any]) -> None:
     ``{"kind": "fragment"}`` with a :class:`Fragment` whose extents lie in ``path``; one with ``skip`` by nothing.
     """
     order = LiveOrder.of(arguments)
-    with open_sound(order.speech, order.limits, order.field) as speech, av.open(io.BytesIO(), "w", format="mp4") as out:
+    paths = [order.speech, *order.voices]
+    with (
+        open_sounds(paths, order.limits, order.field) as speech,
+        av.open(io.BytesIO(), "w", format="mp4") as out,
+    ):
         sound = SpeechTrack(out, speech, order.sound_bitrate)
         waiting, strip, config = _Waiting(sound.rate), _Strip(), b""
         while (message := channel.receive()) is not None:

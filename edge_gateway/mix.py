@@ -20,6 +20,7 @@ from shared.media.audio import Samples, SoundReader, open_sound
 from shared.media.container import media_errors, open_container, sniff
 from shared.media.decoder import mean_rate, picture_stream
 from shared.media.limits import MediaLimits
+from shared.media.mix import Sound, open_sounds
 from shared.media.sandbox import Channel
 from shared.media.timeline import FitMode
 
@@ -35,9 +36,10 @@ _FULL: Final = 1 << 15
 class MixOrder:
     """The arguments of the task."""
 
-    speech: Path
+    speeches: tuple[Path, ...]
+    """Of all who speak."""
     length_us: int
-    """Of the speech."""
+    """Of the longest speech."""
     background: Path
     """A file with sound; the video where its own sound is kept."""
     volume: float
@@ -55,7 +57,7 @@ class MixOrder:
     def of(cls, arguments: dict[str, Any]) -> Self:
         """From JSON values, all of them but ``limits``, which may lack."""
         return cls(
-            speech=Path(arguments["speech"]),
+            speeches=tuple(map(Path, arguments["speeches"])),
             length_us=int(arguments["length_us"]),
             background=Path(arguments["background"]),
             volume=float(arguments["volume"]),
@@ -95,7 +97,7 @@ def mix(channel: Channel, arguments: dict[str, Any]) -> None:
         InvalidMediaError: speech or background has no sound or cannot be decoded.
     """
     order = MixOrder.of(arguments)
-    with open_sound(order.speech, order.limits, "speech") as speech, _background(order) as background:
+    with open_sounds(order.speeches, order.limits) as speech, _background(order) as background:
         channels = min(2, max(speech.info.channels, background.info.channels))
         form = _Form(rate=sound_rate(speech.info.rate), channels=channels)
         said = _Tape(_blocks(speech, form), form)
@@ -187,7 +189,7 @@ class _Tape:
         return np.concatenate(parts, axis=1)
 
 
-def _blocks(sound: SoundReader, form: _Form) -> Iterator[Samples]:
+def _blocks(sound: Sound, form: _Form) -> Iterator[Samples]:
     """The sound of a file once; one channel becomes two alike, neither louder than it."""
     own = min(sound.info.channels, form.channels)
     for block in sound.blocks(rate=form.rate, channels=own):

@@ -6,8 +6,8 @@ arguments give the same bytes, so a job that is taken up again may skip what it 
 """
 
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -16,7 +16,11 @@ import numpy as np
 from edge_gateway.face.crop import CropBox, CropTrack
 from edge_gateway.face.detector import FaceDetector
 from edge_gateway.face.focus import SoftFocus
+from edge_gateway.face.lead import Choice
+from edge_gateway.face.look import Looks
+from edge_gateway.face.scout import Asked, scout
 from edge_gateway.face.segment import CONTEXT_FRAMES, Crop, Segment, Segmenter
+from edge_gateway.face.speaker import Hint, Speaker, check_frame
 from edge_gateway.face.track import FaceTracker
 from edge_gateway.face.view import View
 from shared.digest import chunk_digest
@@ -58,6 +62,14 @@ class PrepareOrder:
     """Segments from the first that are there already: tracked, since those after depend on it, but not sent."""
     growing_bytes: int = 0
     """The file's size at the end, where it is still being uploaded."""
+    speakers: Sequence[dict[str, Any]] = ()
+    """Every face of the job that was asked for, as :meth:`Speaker.to_json` says; none for the largest."""
+    speaker_fields: Sequence[str] = ()
+    """What to name in errors about each."""
+    speaker_names: Sequence[str] = ()
+    """What each is called."""
+    voice: int = 0
+    """Which of them this is about."""
 
 
 def prepare(channel: Channel, arguments: dict[str, Any]) -> None:
@@ -66,21 +78,26 @@ def prepare(channel: Channel, arguments: dict[str, Any]) -> None:
     Raises:
         InvalidMediaError: the file cannot be decoded.
         LimitExceededError: it is too large or too long.
-        NoFaceError: no frame of it shows a face.
+        NoFaceError: no frame of it shows a face, or not the one that was asked for.
+        InvalidInputError: a face was asked for outside the frame, or one face twice.
     """
     order = PrepareOrder(**arguments)
     media = media_of(channel, order.path, order.growing_bytes)
     with FrameReader(media, MediaLimits(**order.limits), order.field) as reader:
-        channel.send(_source_header(reader.source))
         looked = LookedAt()
-        crops = _crops(_counted(reader, channel), _Cutter(order, reader.source), looked)
+        cast = _cast(order, reader)
+        channel.send(_source_header(reader.source) | {"missed_places": list(cast.missed)})
+        tracker = FaceTracker(
+            detector=FaceDetector(), mesh=FaceMesh(), choices=cast.choices, others=cast.others, hints=cast.hints
+        )
+        crops = _crops(_counted(reader, channel), tracker, _Cutter(order, reader.source), looked)
         face_frames = 0
         for segment in _segments(crops, round(order.segment_seconds * 1_000_000)):
             face_frames += sum(crop.box.has_face for crop in segment.own)
             if segment.index >= order.skip_segments:
                 payload = _encoded(segment, order, reader.source)
                 channel.send(_segment_header(segment, payload), payload)
-        if face_frames == 0:
+        if face_frames == 0 and len(order.speakers) < 2:
             raise NoFaceError(f"no face was found in the video; {looked.summary()}", field=order.field)
         channel.send(
             {
@@ -91,6 +108,38 @@ def prepare(channel: Channel, arguments: dict[str, Any]) -> None:
                 "looked_at_s": looked.times_s,
             }
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cast:
+    """Whose face is followed, and whose certainly is not."""
+
+    choices: Sequence[Choice] = ()
+    others: Sequence[Looks] = ()
+    hints: Sequence[Hint] = ()
+    missed: Sequence[int] = ()
+
+
+def _cast(order: PrepareOrder, reader: FrameReader) -> _Cast:
+    """Find the faces that were asked for, in a pass of its own."""
+    asked = [
+        Asked(speaker=Speaker.of(told), field=field, name=name)
+        for told, field, name in zip(order.speakers, order.speaker_fields, order.speaker_names, strict=True)
+    ]
+    if not asked:
+        return _Cast()
+    source = reader.source
+    for one in asked:
+        check_frame(one.speaker, source.width, source.height, 0, one.field)
+    hints = [[place.in_pixels(source.width, source.height) for place in one.speaker.places] for one in asked]
+    frames = ((_view(frame.planes, source), frame.time_us) for frame in reader)
+    found = scout(frames, asked, hints)
+    return _Cast(
+        choices=found.choices[order.voice],
+        others=[choice.looks for voice, some in enumerate(found.choices) if voice != order.voice for choice in some],
+        hints=[hint for some in hints for hint in some],
+        missed=found.missed[order.voice],
+    )
 
 
 class LookedAt:
@@ -149,15 +198,14 @@ class _Cutter:
         return Crop(time_us=frame.time_us, box=box, planes=self._last)
 
 
-def _crops(frames: Iterator[SourceFrame], cutter: _Cutter, looked: LookedAt) -> Iterator[Crop]:
+def _crops(frames: Iterator[SourceFrame], tracker: FaceTracker, cutter: _Cutter, looked: LookedAt) -> Iterator[Crop]:
     """The crop of every frame, as soon as its box is settled."""
-    tracker = FaceTracker(detector=FaceDetector(), mesh=FaceMesh())
     waiting: deque[SourceFrame] = deque()
     for frame in frames:
         seen = tracker.step(_view(frame.planes, cutter.source), frame.time_us)
         looked.add(frame.time_us, searched=seen.searched)
         waiting.append(frame)
-        for box in cutter.track.push(frame.time_us, seen.points, cut=seen.cut):
+        for box in cutter.track.push(frame.time_us, seen.points, cut=seen.cut, who=seen.who):
             yield cutter.cut(waiting.popleft(), box)
     for box in cutter.track.finish():
         yield cutter.cut(waiting.popleft(), box)
@@ -182,8 +230,15 @@ def _segment_header(segment: Segment, payload: bytes) -> dict[str, Any]:
         "times_us": [crop.time_us for crop in own],
         "boxes": [[crop.box.cx, crop.box.cy, crop.box.side] for crop in own],
         "has_face": [crop.box.has_face for crop in own],
+        "who": _who(own),
         "digest": chunk_digest(payload).hex(),
     }
+
+
+def _who(crops: Sequence[Crop]) -> int:
+    """Whose face is in most of the crops; -1 where there is none."""
+    count = Counter(crop.box.who for crop in crops if crop.box.has_face)
+    return min(count, key=lambda who: (-count[who], who), default=-1)
 
 
 def _encoded(segment: Segment, order: PrepareOrder, source: SourceInfo) -> bytes:

@@ -9,7 +9,8 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 
-from shared.media.audio import Samples, SoundReader
+from shared.media.audio import Samples
+from shared.media.mix import Sound
 
 SOUND_BITRATE = 192_000
 """Bits a second of the result's sound, both channels together."""
@@ -31,7 +32,7 @@ class SpeechTrack:
         bitrate: Bits a second.
     """
 
-    def __init__(self, out: OutputContainer, speech: SoundReader, bitrate: int) -> None:
+    def __init__(self, out: OutputContainer, speech: Sound, bitrate: int) -> None:
         channels = min(speech.info.channels, 2)
         self.rate = sound_rate(speech.info.rate)
         """Samples a second."""

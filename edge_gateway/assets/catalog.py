@@ -185,9 +185,9 @@ class Catalog:
 
         def work(connection: sqlite3.Connection) -> bool:
             needed = connection.execute(
-                "SELECT job_id FROM jobs WHERE ? IN (video_asset_id, speech_asset_id, background_asset_id)"
-                " AND state NOT IN (SELECT value FROM json_each(?)) LIMIT 1",
-                (asset_id, _FINAL),
+                "SELECT job_id FROM jobs WHERE (:asset IN (video_asset_id, speech_asset_id, background_asset_id)"
+                " OR instr(speakers, :asset)) AND state NOT IN (SELECT value FROM json_each(:final)) LIMIT 1",
+                {"asset": asset_id, "final": _FINAL},
             ).fetchone()
             if needed is not None:
                 message = f"job {needed['job_id']} still needs this asset; cancel it first or wait for its end"
@@ -202,7 +202,8 @@ class Catalog:
         def work(connection: sqlite3.Connection) -> list[str]:
             rows = connection.execute(
                 "DELETE FROM assets WHERE kind = 'result' AND NOT EXISTS (SELECT 1 FROM jobs WHERE asset_id IN"
-                " (result_asset_id, video_asset_id, speech_asset_id, background_asset_id)) RETURNING asset_id"
+                " (result_asset_id, video_asset_id, speech_asset_id, background_asset_id)"
+                " OR instr(speakers, asset_id)) RETURNING asset_id"
             )
             return [row[0] for row in rows]
 

@@ -43,12 +43,17 @@ class CropBox:
     cy: float
     side: float
     has_face: bool
+    scene: int = 0
+    """Frames of different scenes are no neighbours: a cut lies between them, or another face is followed."""
+    who: int = 0
+    """Whose face it is, where there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Frame:
     time_us: int
     scene: int
+    who: int
     box: npt.NDArray[np.float64] | None
     paintable: bool
 
@@ -72,11 +77,11 @@ class CropTrack:
         self._seen: _Frame | None = None
         self._last = CropBox(cx=width / 2, cy=height / 2, side=float(min(width, height)), has_face=False)
 
-    def push(self, time_us: int, points: Points | None, *, cut: bool) -> list[CropBox]:
+    def push(self, time_us: int, points: Points | None, *, cut: bool, who: int = 0) -> list[CropBox]:
         """Take the next frame's points ([468, 3], None without a face); give the boxes of frames now complete."""
         box = None if points is None else self._measured(points)
         paintable = points is not None and bool(abs(roi_from_points(points).angle) <= _MOST_LEAN)
-        frame = _Frame(time_us=time_us, scene=self._scene, box=box, paintable=paintable)
+        frame = _Frame(time_us=time_us, scene=self._scene, who=who, box=box, paintable=paintable)
         if cut or self._jumped(frame):
             self._scene += 1
             frame = replace(frame, scene=self._scene)
@@ -126,9 +131,10 @@ class CropTrack:
             weights = 1 + np.cos(np.pi * away) + _LEAST_WEIGHT
             # Rounded, so that what is told of the box in text is the very box that was cut.
             cx, cy, side = (round(float(value), 3) for value in weights @ boxes / weights.sum())
-            self._last = CropBox(cx=cx, cy=cy, side=side, has_face=_has_face(frame, seen))
+            who = min(seen, key=lambda other: abs(other.time_us - frame.time_us)).who
+            self._last = CropBox(cx=cx, cy=cy, side=side, has_face=_has_face(frame, seen), scene=frame.scene, who=who)
         else:
-            self._last = replace(self._last, has_face=False)
+            self._last = replace(self._last, has_face=False, scene=frame.scene)
         self._past.append(frame)
         while self._past[0].time_us < frame.time_us - REACH_US:
             self._past.popleft()

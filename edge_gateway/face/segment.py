@@ -1,4 +1,8 @@
-"""Putting crops together to segments of about equal time, each with its context."""
+"""Putting crops together to segments of about equal time, each with its context.
+
+A segment ends where another scene begins, and has no context from there: whoever smooths over its frames smooths over
+neighbours alone.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +14,8 @@ CONTEXT_FRAMES: Final = 2
 """Frames before and after a segment that it also carries, so that its landmarks can be smoothed alone."""
 SEGMENT_FRAMES: Final = 240
 """A segment is ended after so many frames even where its time is not over."""
+LEAST_US: Final = 250_000
+"""A scene that is shorter stays in a segment with the next: what the node may hold for one order is bounded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,7 +44,7 @@ class Segment:
 
 
 class Segmenter:
-    """Collects crops; where segments begin depends on the frames' times alone."""
+    """Collects crops; where segments begin depends on the frames' times and scenes alone."""
 
     def __init__(self, *, length_us: int) -> None:
         self._length_us = length_us
@@ -53,7 +59,7 @@ class Segmenter:
         frame = self._base + len(self._held)
         if frame == 0:
             self._begin_us = crop.time_us
-        elif crop.time_us >= self._begin_us + self._length_us or frame - self._begins[-1] >= SEGMENT_FRAMES:
+        elif self._is_full(crop, frame):
             self._begins.append(frame)
             self._begin_us = crop.time_us
         self._held.append(crop)
@@ -62,6 +68,11 @@ class Segmenter:
             complete.append(self._close())
         return complete
 
+    def _is_full(self, crop: Crop, frame: int) -> bool:
+        lasted = crop.time_us - self._begin_us
+        is_cut = bool(self._held) and crop.box.scene != self._held[-1].box.scene and lasted >= LEAST_US
+        return is_cut or lasted >= self._length_us or frame - self._begins[-1] >= SEGMENT_FRAMES
+
     def finish(self) -> list[Segment]:
         """Give the segments that are left; no more crops will come."""
         frames = self._base + len(self._held)
@@ -69,9 +80,18 @@ class Segmenter:
             self._begins.append(frames)
         return [self._close() for _ in range(len(self._begins) - 1)]
 
+    def _context(self, edge: int, step: int, most: int) -> int:
+        """How many of the frames beside a segment's first or last are of its scene."""
+        scene = self._held[edge - self._base].box.scene
+        for count in range(most):
+            if self._held[edge + step * (count + 1) - self._base].box.scene != scene:
+                return count
+        return most
+
     def _close(self) -> Segment:
         begin, end = self._begins[0], self._begins[1]
-        lead, trail = min(CONTEXT_FRAMES, begin), min(CONTEXT_FRAMES, self._base + len(self._held) - end)
+        lead = self._context(begin, -1, min(CONTEXT_FRAMES, begin))
+        trail = self._context(end - 1, 1, min(CONTEXT_FRAMES, self._base + len(self._held) - end))
         crops = self._held[begin - lead - self._base : end + trail - self._base]
         segment = Segment(index=self._index, first_frame=begin, lead=lead, trail=trail, crops=crops)
         self._index += 1

@@ -1,6 +1,6 @@
 """The sandboxed children that a job needs, as plain calls."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -115,16 +115,23 @@ class Children:
         return Speech(data=message.payload, duration_us=int(message.header["length_us"]))
 
     async def mix(
-        self, *, speech: Path, length_us: int, background: Path, video: Path, options: JobOptions, output: Path
+        self,
+        *,
+        speeches: Sequence[Path],
+        length_us: int,
+        background: Path,
+        video: Path,
+        options: JobOptions,
+        output: Path,
     ) -> None:
-        """Write the speech of some length with its background.
+        """Write the speeches, of which the longest has some length, with their background.
 
         Raises:
             InvalidInputError: there is no sound in one of them, or it cannot be decoded.
             DeadlineError: it took too long.
         """
         arguments = {
-            "speech": str(speech),
+            "speeches": [str(speech) for speech in speeches],
             "length_us": length_us,
             "background": str(background),
             "volume": options.background_volume,
@@ -150,6 +157,10 @@ class Children:
             "crop_preset": ask.crop.preset,
             "limits": self._media,
             "skip_segments": skip_segments,
+            "speakers": [speaker.to_json() for speaker in ask.cast.speakers],
+            "speaker_fields": list(ask.cast.fields),
+            "speaker_names": list(ask.cast.names),
+            "voice": ask.voice,
         }
         async with self._sandbox.spawn(prepare, arguments, self._limits) as child:
             yield FedChild(child, source)
@@ -170,9 +181,18 @@ class Children:
             yield FedChild(child, source)
 
     async def finish(
-        self, *, segments: list[Path], starts_us: list[int], speech: Path, length_us: int, output: Path, tag: str
+        self,
+        *,
+        segments: list[Path],
+        starts_us: list[int],
+        speeches: list[Path],
+        length_us: int,
+        output: Path,
+        tag: str,
     ) -> None:
-        """Join composited segments, each with its start in the result, and the speech to one file that bears a tag.
+        """Join composited segments, each with its start in the result, and the speech or speeches to one file.
+
+        The file bears a tag.
 
         Raises:
             InvalidInputError: the speech cannot be decoded.
@@ -181,7 +201,8 @@ class Children:
         arguments = {
             "segments": [str(path) for path in segments],
             "starts_us": starts_us,
-            "speech": str(speech),
+            "speech": str(speeches[0]),
+            "voices": [str(path) for path in speeches[1:]],
             "field": "speech",
             "length_us": length_us,
             "output": str(output),
@@ -191,9 +212,14 @@ class Children:
         await self._sandbox.call(finish, arguments, self._limits, self._settings.finish_s)
 
     @asynccontextmanager
-    async def fragments(self, speech: Path) -> AsyncIterator[Child]:
+    async def fragments(self, speeches: Sequence[Path]) -> AsyncIterator[Child]:
         """Cut a preview out of composited segments; see :func:`edge_gateway.fragments.cut_live`."""
-        arguments = {"speech": str(speech), "field": "speech", "limits": self._media}
+        arguments = {
+            "speech": str(speeches[0]),
+            "voices": [str(path) for path in speeches[1:]],
+            "field": "speech",
+            "limits": self._media,
+        }
         async with self._sandbox.spawn(cut_live, arguments, self._limits) as child:
             yield child
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -54,6 +54,18 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """What is painted of one face."""
+
+    face: Face
+    """The track."""
+    files: JobFiles
+    """Where its rendered segments come from."""
+    rendered: Rendered
+    """Which of them are ready."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Sent:
     segment: OutputSegment
     at: float
@@ -64,10 +76,9 @@ class CompositeLeg:
 
     Args:
         start: Starts the child.
-        face: The track.
+        layers: The faces that speak.
         crop_px: Side of the crops.
-        files: Where rendered segments come from and composited ones go.
-        rendered: Which segments are ready.
+        files: Where composited segments go.
         usage: The job's figures.
         board: Where progress goes.
         on_composited: Told each segment that is on disk.
@@ -77,20 +88,18 @@ class CompositeLeg:
         self,
         *,
         start: Callable[[], AbstractAsyncContextManager[Compositor]],
-        face: Face,
+        layers: Sequence[Layer],
         crop_px: int,
         files: JobFiles,
-        rendered: Rendered,
         usage: Usage,
         board: ProgressBoard,
         expected_frames: int,
         on_composited: Callable[[OutputSegment], None],
     ) -> None:
         self._start = start
-        self._face = face
+        self._layers = layers
         self._crop_px = crop_px
         self._files = files
-        self._rendered = rendered
         self._usage = usage
         self._board = board
         self._on_composited = on_composited
@@ -118,7 +127,8 @@ class CompositeLeg:
             receiving = tasks.create_task(self._receive(child))
             segment: OutputSegment | None = first
             while segment is not None:
-                await self._rendered.until(segment.index)
+                for layer in self._layers:
+                    await layer.rendered.until(segment.index)
                 await self._slots.acquire()
                 await self._send(child, segment)
                 segment = await segments.get()
@@ -127,21 +137,32 @@ class CompositeLeg:
             receiving.cancel()
 
     async def _send(self, child: Compositor, segment: OutputSegment) -> None:
-        held = await asyncio.to_thread(self._files.rendered, segment.index)
+        times_us = self._layers[0].face.times_us
+        faces = [await self._painted(layer, segment) for layer in self._layers]
         header: dict[str, Any] = {
             "kind": "segment",
             "index": segment.index,
             "source_frames": segment.sources,
             "times_us": [frame.time_us for frame in segment.frames],
             "end_us": segment.end_us,
-            "source_times_us": [self._face.times_us[source] for source in segment.sources],
-            "boxes": [self._face.box(source) for source in segment.sources],
+            "source_times_us": [times_us[source] for source in segment.sources],
             "crop_px": self._crop_px,
-            "patch": (0, 0, 0, 0) if held is None else held[0].patch,
-            "masks": [] if held is None else held[0].masks,
+            "faces": [told for told, _ in faces],
         }
         self._sent.append(_Sent(segment=segment, at=time.monotonic()))
-        await child.send(header, b"" if held is None else held[1])
+        await child.send(header, b"".join(data for _, data in faces))
+
+    @staticmethod
+    async def _painted(layer: Layer, segment: OutputSegment) -> tuple[dict[str, Any], bytes]:
+        """What was painted on one face, as the child is told of it."""
+        held = await asyncio.to_thread(layer.files.rendered, segment.index)
+        told = {
+            "boxes": [layer.face.box(source) for source in segment.sources],
+            "patch": (0, 0, 0, 0) if held is None else held[0].patch,
+            "masks": [] if held is None else held[0].masks,
+            "size_bytes": 0 if held is None else len(held[1]),
+        }
+        return told, b"" if held is None else held[1]
 
     async def _receive(self, child: Compositor) -> None:
         while (message := await self._answer(child)) is not None:
@@ -152,6 +173,8 @@ class CompositeLeg:
                 raise InternalError(f"segment {message.header['index']} was composited out of order")
             self._usage.add(Stage.COMPOSITE, sent.at, time.monotonic())
             await asyncio.to_thread(self._files.put_composited, sent.segment.index, message.payload)
+            for layer in self._layers:
+                await asyncio.to_thread(layer.files.drop_rendered, sent.segment.index)
             await asyncio.to_thread(self._files.write_json, "usage.json", self._usage.to_json())
             self._count(sent.segment)
             self._slots.release()

@@ -107,7 +107,7 @@ class Dispatcher:
     async def lose(self, asset_id: str, error: VisemeError) -> None:
         """Fail every unfinished job that needs an asset which will never be complete."""
         for job in await self._repository.in_states(UNFINISHED):
-            field = next((name for name, wanted in job.assets.items() if wanted == asset_id), None)
+            field = next((name for name, wanted in job.assets if wanted == asset_id), None)
             if field is not None:
                 await self.stop(job.job_id)
                 await self._end(job.job_id, _failed(error.reason, field, error.message, error.limit))

@@ -12,12 +12,13 @@ import time
 from array import array
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from edge_gateway.assets.growth import Source
 from edge_gateway.disk import append_line, make_directory, remove_tree, write_atomic
+from edge_gateway.jobs.cast import Cast
 from shared.errors import InternalError, InvalidMediaError
 from shared.media.encode import Coding
 from shared.media.sandbox import Message
@@ -28,8 +29,11 @@ _LOG = get_logger(__name__)
 REFERENCE_CROPS: Final = 3
 """Crop segments from which the engine learns the open mouth."""
 
+_REFERENCE_REACH: Final = 8
+"""Crop segments among which they are looked for, from the first that shows the person."""
+
 _TRACK: Final = "track.jsonl"
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Of what the tracker does; faces of another version are made anew."""
 
 
@@ -46,12 +50,18 @@ class FaceAsk:
     """What crops are encoded with."""
     frame_pixels: int
     """Where photos are reduced, boxes depend on it."""
+    cast: Cast = field(default_factory=Cast)
+    """Who was chosen."""
+    voice: int = 0
+    """Which of them it is."""
 
     @property
     def key(self) -> str:
         """The directory's name."""
         told = f"{_VERSION} {self.crop_px} {self.crop_scale:.6f} {self.segment_s:.6f} {self.crop}"
         told += f" {self.frame_pixels}"
+        if self.cast.speakers:
+            told += f" {self.voice} {json.dumps([speaker.to_json() for speaker in self.cast.speakers])}"
         return f"{self.video}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
 
@@ -66,6 +76,8 @@ class Crop:
     trail: int
     digest: bytes
     size_bytes: int
+    who: int = 0
+    """Whose face is in most of its frames; -1 where there is none."""
 
 
 class Cutter(Protocol):
@@ -214,6 +226,7 @@ class Face:
                 trail=told["trail"],
                 digest=bytes.fromhex(told["digest"]),
                 size_bytes=told["size_bytes"],
+                who=told["who"],
             )
         )
         self.times_us.extend(told["times_us"])
@@ -231,11 +244,18 @@ class _Making:
     users: int = 0
 
 
-def reference_crops(face: Face) -> tuple[int, ...] | None:
-    """The crop segments that teach the engine the open mouth; None until they are there."""
-    if len(face.crops) < REFERENCE_CROPS and not face.is_complete:
-        return None
-    return tuple(range(min(REFERENCE_CROPS, len(face.crops))))
+def reference_crops(face: Face, who: int) -> tuple[int, ...] | None:
+    """The crop segments that teach the engine somebody's open mouth; None until they are there.
+
+    They are the first that show this person, from among a few that follow the very first: what is looked for further on
+    could be an hour away.
+    """
+    own = [crop.index for crop in face.crops if crop.who == who]
+    within = [index for index in own if index < own[0] + _REFERENCE_REACH][:REFERENCE_CROPS]
+    is_known = len(within) == REFERENCE_CROPS or face.is_complete
+    if is_known or (own and len(face.crops) >= own[0] + _REFERENCE_REACH):
+        return tuple(within)
+    return None
 
 
 class FaceView:

@@ -32,9 +32,14 @@ class Speech:
 class JobFiles:
     """One directory. Everything in it is written whole or not at all; all calls block, so threads make them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, voice: int = 0, writing: "threading.Lock | None" = None) -> None:
         self._root = root
-        self._writing = threading.Lock()
+        self._voice = voice
+        self._writing = writing or threading.Lock()
+
+    def of_voice(self, voice: int) -> "JobFiles":
+        """The same directory for a further face that speaks: its speech and segments have names of their own."""
+        return JobFiles(self._root, voice, self._writing)
 
     @property
     def exists(self) -> bool:
@@ -66,15 +71,15 @@ class JobFiles:
 
     def speech(self) -> Speech | None:
         """The encoded speech, if it is there."""
-        told = self.read_json("speech.json")
+        told = self.read_json(self._own("speech.json"))
         if told is None:
             return None
-        return Speech(data=(self._root / _SPEECH).read_bytes(), duration_us=told["duration_us"])
+        return Speech(data=(self._root / self._own(_SPEECH)).read_bytes(), duration_us=told["duration_us"])
 
     def put_speech(self, speech: Speech) -> None:
         """Keep the encoded speech."""
-        write_atomic(self._root / _SPEECH, speech.data)
-        self.write_json("speech.json", {"duration_us": speech.duration_us})
+        write_atomic(self._root / self._own(_SPEECH), speech.data)
+        self.write_json(self._own("speech.json"), {"duration_us": speech.duration_us})
 
     def mixed(self) -> Path:
         """Where the speech with its background lies, or will."""
@@ -82,7 +87,7 @@ class JobFiles:
 
     def rendered_card(self, segment: int) -> RenderedCard | None:
         """What belongs to a rendered segment, if that is on disk."""
-        told = self.read_json(f"rendered-{segment:05d}.json")
+        told = self.read_json(self._card(segment))
         path = self._rendered(segment)
         if told is None or not path.is_file() or path.stat().st_size != told["size_bytes"]:
             return None
@@ -117,7 +122,7 @@ class JobFiles:
             "queue_s": card.queue_s,
             "infer_s": card.infer_s,
         }
-        self.write_json(f"rendered-{segment:05d}.json", told)
+        self.write_json(self._card(segment), told)
 
     def lips(self, segment: int) -> Lips:
         """What was told of the lips of a segment; nothing where it was rendered before that was kept."""
@@ -132,9 +137,12 @@ class JobFiles:
         return self._root / f"composited-{segment:05d}.mp4"
 
     def put_composited(self, segment: int, data: bytes) -> None:
-        """Keep a composited segment; the rendered one is not needed any longer."""
+        """Keep a composited segment."""
         write_atomic(self.composited(segment), data)
-        (self._root / f"rendered-{segment:05d}.json").unlink(missing_ok=True)
+
+    def drop_rendered(self, segment: int) -> None:
+        """A rendered segment is not needed any longer, as it is composited."""
+        (self._root / self._card(segment)).unlink(missing_ok=True)
         self._rendered(segment).unlink(missing_ok=True)
 
     def fragment(self, segment: int) -> Fragment | None:
@@ -154,8 +162,14 @@ class JobFiles:
 
     def found(self) -> tuple[int, int]:
         """How many rendered and composited segments are on disk."""
-        rendered = sum(1 for _ in self._root.glob("rendered-*.json"))
+        rendered = sum(1 for _ in self._root.glob("*rendered-*.json"))
         return rendered, sum(1 for _ in self._root.glob("composited-*.mp4"))
 
     def _rendered(self, segment: int) -> Path:
-        return self._root / f"rendered-{segment:05d}.mp4"
+        return self._root / self._own(f"rendered-{segment:05d}.mp4")
+
+    def _card(self, segment: int) -> str:
+        return self._own(f"rendered-{segment:05d}.json")
+
+    def _own(self, name: str) -> str:
+        return f"voice-{self._voice}-{name}" if self._voice else name

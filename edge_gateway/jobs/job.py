@@ -7,6 +7,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
+from edge_gateway.face.speaker import Speaker, Voice
 from shared.errors import ConflictError, InvalidInputError, LimitExceededError
 from shared.media.timeline import FitMode
 
@@ -86,6 +87,17 @@ class JobOptions:
     """Mix the video's own sound under the speech."""
     background_volume: float = BACKGROUND_VOLUME
     """What the samples of the sound under the speech are multiplied by."""
+    speaker: Speaker = field(default_factory=Speaker)
+    """The face that speaks the job's speech."""
+    speaker_name: str = ""
+    """What it is called, where others speak, too."""
+    voices: tuple[Voice, ...] = ()
+    """Further faces that speak."""
+
+    @property
+    def places(self) -> int:
+        """How many places of faces are named."""
+        return len(self.speaker.places) + sum(len(voice.speaker.places) for voice in self.voices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,10 +206,15 @@ class Job:
         return self.options.keep_sound or bool(self.background_asset_id)
 
     @property
-    def assets(self) -> dict[str, str]:
+    def speeches(self) -> tuple[str, ...]:
+        """The asset ids of all speeches."""
+        return self.speech_asset_id, *(voice.speech for voice in self.options.voices)
+
+    @property
+    def assets(self) -> tuple[tuple[str, str], ...]:
         """What it is made of: names of the files and ids."""
-        made_of = {"video": self.video_asset_id, "speech": self.speech_asset_id}
-        return made_of | ({"background": self.background_asset_id} if self.background_asset_id else {})
+        under = (("background", self.background_asset_id),) if self.background_asset_id else ()
+        return ("video", self.video_asset_id), *(("speech", speech) for speech in self.speeches), *under
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,8 @@
 """What a person is told while a job runs, in words."""
 
+from collections.abc import Sequence
+
+from edge_gateway.face.speaker import Place
 from edge_gateway.jobs.job import Notice, Severity, SyncScore, Unscored, UntouchedReason
 from edge_gateway.jobs.verdict import Verdict
 from shared.media.probe import MediaInfo
@@ -24,6 +27,12 @@ def upload_goes_on(here: str, there: str) -> Notice:
     """More has come of what the job waited for."""
     message = f"The job goes on: {here} of the video are here, {there}."
     return Notice(severity=Severity.INFO, reason="upload_resumed", message=message)
+
+
+def places_missed(places: Sequence[Place], total: int) -> Notice:
+    """Some of the places of a face that was chosen have none."""
+    message = f"At {len(places)} of the {total} places of the speaker no face is; the first is {places[0].words}."
+    return Notice(severity=Severity.WARNING, reason="no_face_places", message=message)
 
 
 _TOLD = 5

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,18 +15,19 @@ from edge_gateway.jobs.children import Children
 from edge_gateway.jobs.composite import CompositeLeg, Rendered
 from edge_gateway.jobs.events import Journal, ProgressBoard
 from edge_gateway.jobs.faces import Face, Faces, FaceView
-from edge_gateway.jobs.files import JobFiles
+from edge_gateway.jobs.files import JobFiles, Speech
 from edge_gateway.jobs.job import Change, Job, JobReport, JobState, Notice, Progress, Stage
 from edge_gateway.jobs.node import InferenceNode, RenderSpec
 from edge_gateway.jobs.orders import Orders
 from edge_gateway.jobs.plan import Expected, Plan
 from edge_gateway.jobs.reel import Reels
-from edge_gateway.jobs.render import RenderLeg
+from edge_gateway.jobs.render import RenderLeg, Told
 from edge_gateway.jobs.results import Results
 from edge_gateway.jobs.soundtrack import Soundtrack
 from edge_gateway.jobs.stall import StalledError, here_of, watch
 from edge_gateway.jobs.start import Start, Starter
 from edge_gateway.jobs.verdict import Jury, Verdict
+from edge_gateway.jobs.voices import Voice, open_views, voices_of
 from edge_gateway.jobs.work import PipelineSettings, Work
 from shared.media.probe import MediaInfo
 from shared.media.profile import LinkProfile
@@ -44,9 +45,7 @@ _QUEUE = 64
 class _Legs:
     """The parts of a job that run side by side."""
 
-    orders: Orders
-    rendered: Rendered
-    rendering: RenderLeg
+    voices: Sequence[Voice]
     compositing: CompositeLeg
     composited: Source
     """What the compositing reads."""
@@ -102,16 +101,16 @@ class Pipeline:
             StalledError: it can do nothing until more of an upload comes; run it again then.
         """
         video = await self._assets.source(job.video_asset_id, "video")
-        spoken = await self._assets.source(job.speech_asset_id, "speech")
+        spoken = tuple([await self._assets.source(speech, "speech") for speech in job.speeches])
         under = job.background_asset_id
         background = await self._assets.source(under, "background") if under else None
         files = JobFiles(self._folder(job.job_id))
-        sound = Soundtrack(job, files, video=video, speech=spoken, background=background)
-        async with self._reels.open(job.job_id, files, sound.path) as reel:
+        sound = Soundtrack(job, files, video=video, speeches=spoken, background=background)
+        async with self._reels.open(job.job_id, files, sound.paths) as reel:
             work = Work(
                 job=job,
                 video=video,
-                speech=spoken,
+                speeches=spoken,
                 background=background,
                 sound=sound,
                 files=files,
@@ -162,101 +161,121 @@ class Pipeline:
     async def _do(self, work: Work) -> Change:
         start = await self._starter.start(work)
         opened = time.monotonic()
-        async with self._faces.open(start.ask, work.video) as view, asyncio.TaskGroup() as tasks:
+        async with open_views(self._faces, start, work) as views, asyncio.TaskGroup() as tasks:
             try:
-                first = tasks.create_task(watch(lambda: [("video", view.source)], self._settings.stall_s))
-                await view.until(lambda face: bool(face.source))
+                sources = [("video", view.source) for view in views]
+                first = tasks.create_task(watch(lambda: sources, self._settings.stall_s))
+                for view in views:
+                    await view.until(lambda face: bool(face.source))
                 first.cancel()
+                await self._say_missed(work, views)
                 plan = Plan(
-                    view,
-                    start.speech.duration_us,
+                    views,
+                    start.speech_us,
                     work.job.options,
                     self._settings.segment_s,
                     crop_scale=start.engine.crop_scale,
                 )
-                legs = self._legs(work, view.face, plan.expected(start.media), start)
+                legs = self._legs(work, views, plan.expected(start.media), start)
                 watching = [
-                    tasks.create_task(self._watch_face(work, view, start.media, opened)),
-                    tasks.create_task(self._watch_upload(view, plan, legs, work.video)),
+                    tasks.create_task(self._watch_faces(work, views, start.media, opened)),
+                    tasks.create_task(self._watch_upload(views, plan, legs, work.video)),
                 ]
-                mixing = tasks.create_task(work.sound.make(self._children, start.speech, work.usage))
+                mixing = tasks.create_task(work.sound.make(self._children, start.speech_us, work.usage))
                 await self._render(work, plan, legs)
                 await mixing
                 for task in watching:
                     task.cancel()
             finally:
-                if not view.face.is_complete:
-                    work.usage.prepared(opened, time.monotonic(), view.source.waits)
-        return await self._finish(work, plan, legs.rendering.engine, start.profile)
+                for view in views:
+                    if not view.face.is_complete:
+                        work.usage.prepared(opened, time.monotonic(), view.source.waits)
+        return await self._finish(work, plan, legs.voices[0].rendering.engine, start.profile)
 
-    async def _watch_upload(self, view: FaceView, plan: Plan, legs: _Legs, whole: Source) -> None:
+    async def _say_missed(self, work: Work, views: Sequence[FaceView]) -> None:
+        """Tell of places at which nobody was, though somebody was at others of the same face."""
+        for voice, view in enumerate(views):
+            if missed := view.face.source.get("missed_places"):
+                speaker = (work.job.options.speaker, *(one.speaker for one in work.job.options.voices))[voice]
+                notice = notices.places_missed([speaker.places[number] for number in missed], len(speaker.places))
+                await self._journal.record(work.job.job_id, notice)
+
+    async def _watch_upload(self, views: Sequence[FaceView], plan: Plan, legs: _Legs, whole: Source) -> None:
         """Let others go first where nothing more of the video comes and all that could be done is done."""
         limit = self._settings.stall_s
+        read = (*(view.source for view in views), legs.composited, whole)
+        sources = [("video", source) for source in read]
 
         def is_idle() -> bool:
-            prepared = view.face.is_complete or view.source.silent_s >= limit
-            composited = legs.compositing.done_frames == plan.frames or legs.composited.silent_s >= limit
+            prepared = all(view.face.is_complete or view.source.silent_s >= limit for view in views)
+            composited = legs.compositing.done_frames == plan.given_frames or legs.composited.silent_s >= limit
             return prepared and composited
 
-        read = [("video", view.source), ("video", legs.composited), ("video", whole)]
-        await watch(lambda: read, limit, is_idle=is_idle)
+        await watch(lambda: sources, limit, is_idle=is_idle)
 
-    async def _watch_face(self, work: Work, view: FaceView, media: MediaInfo, opened: float) -> None:
-        face, total = view.face, media.frames
-        while not face.is_complete:
-            work.board.set(_prepared(face.frames_seen, total))
-            seen = face.frames_seen
-            await view.until(partial(_saw_more, seen))
-        work.board.set(_prepared(face.frames_seen, face.frames_seen))
-        if face.finished_at is not None:
-            work.usage.prepared(opened, face.finished_at, view.source.waits)
+    async def _watch_faces(self, work: Work, views: Sequence[FaceView], media: MediaInfo, opened: float) -> None:
+        for view in views:
+            # The last of them is told: the others are about as far.
+            face, total = view.face, media.frames
+            while not face.is_complete:
+                work.board.set(_prepared(face.frames_seen, total))
+                seen = face.frames_seen
+                await view.until(partial(_saw_more, seen))
+            work.board.set(_prepared(face.frames_seen, face.frames_seen))
+            if face.finished_at is not None:
+                work.usage.prepared(opened, face.finished_at, view.source.waits)
 
-    def _legs(self, work: Work, face: Face, expected: Expected, start: Start) -> _Legs:
-        engine, speech = start.engine, start.speech
-        orders, rendered = Orders(expected.frames), Rendered()
-        spec = RenderSpec(
-            job_id=work.job.job_id,
-            engine=engine.name,
-            crop_px=engine.crop_px,
-            matrix=str(face.source["matrix"]),
-            full_range=bool(face.source["full_range"]),
-            speech_digest=speech.digest,
-            speech_bytes=len(speech.data),
-            total_segments=expected.segments,
-            patch=start.profile.patch,
-        )
-        rendering = RenderLeg(
-            node=self._node,
-            spec=spec,
-            speech=speech,
-            face=face,
-            files=work.files,
-            orders=orders,
-            usage=work.usage,
-            journal=self._journal,
-            board=work.board,
-            settings=self._settings.render,
-            on_rendered=rendered.mark,
-        )
-        source = work.video.again()
+    def _legs(self, work: Work, views: Sequence[FaceView], expected: Expected, start: Start) -> _Legs:
+        engine = start.engine
+
+        def make(face: Face, speech: Speech, told: Told, files: JobFiles) -> tuple[Orders, Rendered, RenderLeg]:
+            orders, rendered = Orders(expected.frames), Rendered()
+            spec = RenderSpec(
+                job_id=work.job.job_id,
+                engine=engine.name,
+                crop_px=engine.crop_px,
+                matrix=str(face.source["matrix"]),
+                full_range=bool(face.source["full_range"]),
+                speech_digest=speech.digest,
+                speech_bytes=len(speech.data),
+                total_segments=expected.segments,
+                patch=start.profile.patch,
+            )
+            rendering = RenderLeg(
+                node=self._node,
+                spec=spec,
+                speech=speech,
+                face=face,
+                files=files,
+                orders=orders,
+                usage=work.usage,
+                journal=self._journal,
+                board=told,
+                settings=self._settings.render,
+                on_rendered=rendered.mark,
+            )
+            return orders, rendered, rendering
+
+        voices = voices_of(views, start.speeches, work, make)
+        source, told_of = work.video.again(), views[0].face.source
         compositing = CompositeLeg(
-            start=lambda: self._children.composite(source, face.source),
-            face=face,
+            start=lambda: self._children.composite(source, told_of),
+            layers=[voice.layer for voice in voices],
             crop_px=engine.crop_px,
             files=work.files,
-            rendered=rendered,
             usage=work.usage,
             board=work.board,
             expected_frames=expected.frames,
             on_composited=work.reel.add,
         )
-        return _Legs(orders=orders, rendered=rendered, rendering=rendering, compositing=compositing, composited=source)
+        return _Legs(voices=voices, compositing=compositing, composited=source)
 
     async def _render(self, work: Work, plan: Plan, legs: _Legs) -> None:
         """Render and composite every segment that is not on disk."""
         queue: asyncio.Queue[OutputSegment | None] = asyncio.Queue(_QUEUE)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(legs.rendering.run())
+            for voice in legs.voices:
+                tasks.create_task(voice.rendering.run())
             tasks.create_task(legs.compositing.run(queue))
             is_first = True
             async for segment in plan.segments():
@@ -265,8 +284,9 @@ class Pipeline:
                     is_first = False
                 if await self._hand_out(work, plan, legs, segment):
                     await queue.put(segment)
-            legs.orders.frames_in_all = legs.compositing.total_frames = plan.frames
-            await legs.orders.close()
+            legs.compositing.total_frames = plan.frames
+            for voice in legs.voices:
+                await voice.close(plan.frames)
             await queue.put(None)
 
     @staticmethod
@@ -274,26 +294,23 @@ class Pipeline:
         """Order a segment where that is needed; False where nothing is to be done for it at all."""
         if await asyncio.to_thread(work.files.composited(segment.index).is_file):
             legs.compositing.skip(segment)
-            legs.orders.frames_done += len(segment.frames)
+            for voice in legs.voices:
+                voice.pass_by(segment)
             return False
-        order = plan.order(segment)
-        if order is not None and await asyncio.to_thread(work.files.rendered, segment.index) is None:
-            await legs.orders.add(order)
-        else:
-            legs.orders.frames_done += len(segment.frames)
-            legs.rendered.mark(segment.index)
+        for voice in legs.voices:
+            await voice.hand_out(plan, segment)
         return True
 
     async def _finish(self, work: Work, plan: Plan, engine: str, profile: LinkProfile) -> Change:
         job_id, files = work.job.job_id, work.files
         await work.board.flush()
-        verdict = await asyncio.to_thread(_verdict, plan, files)
+        verdict = await asyncio.to_thread(_verdict, plan, [files.of_voice(index) for index in range(plan.voices)])
         await self._journal.record(job_id, *notices.told_of(verdict), change=Change(state=JobState.FINISHING))
         with work.usage.at_work(Stage.COMPOSITE):
             await self._children.finish(
                 segments=[files.composited(index) for index in range(plan.segment_count)],
                 starts_us=plan.starts_us,
-                speech=await work.sound.path(),
+                speeches=list(await work.sound.paths()),
                 length_us=plan.length_us,
                 output=files.result(),
                 tag=verdict.tag(engine, version()),
@@ -320,10 +337,10 @@ class Pipeline:
         return change
 
 
-def _verdict(plan: Plan, files: JobFiles) -> Verdict:
-    jury = Jury()
+def _verdict(plan: Plan, files: Sequence[JobFiles]) -> Verdict:
+    jury = Jury(voices=len(files))
     for segment in plan.planned:
-        jury.hear(segment, plan.fates(segment), files.lips(segment.index))
+        jury.hear(segment, [(plan.fates(segment, voice), one.lips(segment.index)) for voice, one in enumerate(files)])
     return jury.judge()
 
 

@@ -5,7 +5,7 @@ nor the others nor the edge's memory know of it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +32,8 @@ class Cutter(Protocol):
         ...
 
 
-Cut = Callable[[Path], AbstractAsyncContextManager[Cutter]]
-"""Starts a child for the file with a result's sound."""
+Cut = Callable[[Sequence[Path]], AbstractAsyncContextManager[Cutter]]
+"""Starts a child for the files that a result's sound is the sum of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +59,10 @@ class Reel:
     Args:
         files: The job's files.
         cut: Starts a child that cuts.
-        sound: Gives the file with the result's sound, once it is there.
+        sound: Gives the files that the result's sound is the sum of, once they are there.
     """
 
-    def __init__(self, files: JobFiles, cut: Cut, sound: Callable[[], Awaitable[Path]]) -> None:
+    def __init__(self, files: JobFiles, cut: Cut, sound: Callable[[], Awaitable[Sequence[Path]]]) -> None:
         self._files = files
         self._cut = cut
         self._sound = sound
@@ -120,7 +120,7 @@ class Reel:
         try:
             if self._child is None:
                 self._fed = 0
-                self._child = await self._stack.enter_async_context(self._cut(await self._sound_file()))
+                self._child = await self._stack.enter_async_context(self._cut(await self._sound_files()))
             for number in range(self._fed, index + 1):
                 await self._cut_one(self._child, self._segments[number])
                 self._fed = number + 1
@@ -129,7 +129,7 @@ class Reel:
             await self._dismiss()
             raise
 
-    async def _sound_file(self) -> Path:
+    async def _sound_files(self) -> Sequence[Path]:
         """Wait for the sound; a job that ends before it is made must not be waited for."""
         sound = asyncio.ensure_future(self._sound())
         closing = asyncio.ensure_future(self._closing.wait())
@@ -210,7 +210,9 @@ class Reels:
         self._reels: dict[str, Reel] = {}
 
     @asynccontextmanager
-    async def open(self, job_id: str, files: JobFiles, sound: Callable[[], Awaitable[Path]]) -> AsyncIterator[Reel]:
+    async def open(
+        self, job_id: str, files: JobFiles, sound: Callable[[], Awaitable[Sequence[Path]]]
+    ) -> AsyncIterator[Reel]:
         """The preview of a job that runs inside the block; its fragments come once its sound is there."""
         reel = self._reels[job_id] = Reel(files, self._cut, sound)
         try:

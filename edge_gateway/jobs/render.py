@@ -5,10 +5,11 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from edge_gateway.failures import one_error
 from edge_gateway.jobs.arrivals import Arrivals, Arrived
-from edge_gateway.jobs.events import Journal, ProgressBoard
+from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.faces import Face
 from edge_gateway.jobs.files import JobFiles, Speech
 from edge_gateway.jobs.job import Notice, Progress, Severity, Stage
@@ -67,6 +68,14 @@ class RenderSettings:
     """Seconds after which a node that owes segments and says nothing is given up."""
 
 
+class Told(Protocol):
+    """Where progress goes."""
+
+    def set(self, progress: Progress) -> None:
+        """A stage has come further."""
+        ...
+
+
 class RenderLeg:
     """Gets the missing segments of one job rendered.
 
@@ -95,7 +104,7 @@ class RenderLeg:
         orders: Orders,
         usage: Usage,
         journal: Journal,
-        board: ProgressBoard,
+        board: Told,
         settings: RenderSettings,
         on_rendered: Callable[[int], None],
     ) -> None:

@@ -4,10 +4,14 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import replace
+from itertools import accumulate
+from typing import Final, Protocol
 
 from edge_gateway.assets.asset import Asset, check_pictures
 from edge_gateway.assets.service import AssetService
+from edge_gateway.face.speaker import check_voices
+from edge_gateway.jobs.cast import cast_of, voice_field
 from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.job import (
     Change,
@@ -33,6 +37,10 @@ from shared.media.limits import MediaLimits
 from shared.telemetry.logging import get_logger
 
 _LOG = get_logger(__name__)
+
+
+_PAGE_PLACES: Final = 20_000
+"""Places of faces in the jobs of one page: about 1 MB."""
 
 
 class Runner(Protocol):
@@ -127,6 +135,7 @@ class JobService:
             _check_sound(await self._assets.get(background, "background"), "there is no sound in it to mix")
         elif options.keep_sound:
             _check_sound(pictures, "the video has no sound of its own that could be kept")
+        options = await self._check_voices(options, await self._assets.get(video, "video"))
         now = time.time_ns() // 1000
         job = Job(
             job_id=f"job-{secrets.token_hex(10)}",
@@ -159,6 +168,9 @@ class JobService:
         """Jobs from the newest, and the token of the next page."""
         count = page_size(size)
         found = await self._repository.page(count=count + 1, before=read_token(token))
+        # A job may come with thousands of places; a page is one message.
+        places = accumulate(job.options.places for job in found)
+        count = min(count, max(1, sum(so_far <= _PAGE_PLACES for so_far in places)))
         more = len(found) > count
         return found[:count], write_token(found[count - 1].number) if more else ""
 
@@ -201,6 +213,21 @@ class JobService:
         if job.result_asset_id:
             await self._assets.discard(job.result_asset_id)
 
+    async def _check_voices(self, options: JobOptions, video: Asset) -> JobOptions:
+        """Look at who is to speak; gives the options with the ids of all speeches."""
+        name = options.speaker_name if options.voices else ""
+        check_voices(options.speaker, name, options.voices)
+        voices = []
+        for number, voice in enumerate(options.voices):
+            field = voice_field(number + 1)
+            speech = await self._asset_id(voice.speech, f"{field}.speech")
+            self._check_speech(await self._assets.get(speech, f"{field}.speech"), f"{field}.speech")
+            voices.append(replace(voice, speech=speech))
+        options = replace(options, speaker_name=name, voices=tuple(voices))
+        if video.ready and video.media is not None:
+            cast_of(options, video.media)
+        return options
+
     async def _asset_id(self, name: str, field: str) -> str:
         if self._named is None or not is_library_name(name):
             return name
@@ -212,15 +239,15 @@ class JobService:
             message = f"there is no engine {name}; there are: {', '.join(sorted(known))}"
             raise InvalidInputError(message, field="options.engine")
 
-    def _check_speech(self, asset: Asset) -> None:
+    def _check_speech(self, asset: Asset, field: str = "speech") -> None:
         if not asset.ready or asset.media is None:
             return
         if not asset.media.has_audio:
-            raise InvalidMediaError("there is no sound in it; a recording of speech is needed", field="speech")
+            raise InvalidMediaError("there is no sound in it; a recording of speech is needed", field=field)
         shortest = self._limits.min_speech_seconds
         if asset.media.duration_seconds < shortest:
             message = f"the speech lasts {asset.media.duration_seconds:.2f} s, at least {shortest:g} s are needed"
-            raise LimitExceededError(message, field="speech", limit="min_speech_seconds")
+            raise LimitExceededError(message, field=field, limit="min_speech_seconds")
 
 
 def _check_sound(asset: Asset, message: str) -> None:

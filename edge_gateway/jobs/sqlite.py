@@ -9,6 +9,7 @@ from typing import Any
 
 from edge_gateway.assets.asset import is_named
 from edge_gateway.database import Database
+from edge_gateway.face.speaker import Speaker, Voice
 from edge_gateway.jobs.job import (
     Change,
     Event,
@@ -53,13 +54,13 @@ class SqliteJobs:
                 row = connection.execute("SELECT * FROM jobs WHERE idempotency_key = ?", (key,)).fetchone()
                 if row is not None:
                     return _same(_job(row), job), False
-            for name, asset_id in job.assets.items():
+            for name, asset_id in job.assets:
                 _need_named(connection, asset_id, name)
             _need_room(connection, queue_limit)
             number = connection.execute(
                 "INSERT INTO jobs (job_id, idempotency_key, state, video_asset_id, speech_asset_id, fit, keep_length,"
-                " engine, created_us, updated_us, background_asset_id, keep_sound, background_volume, last_sequence)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                " engine, speakers, created_us, updated_us, background_asset_id, keep_sound, background_volume,"
+                " last_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
                 (
                     job.job_id,
                     key or None,
@@ -69,6 +70,7 @@ class SqliteJobs:
                     job.options.fit.value,
                     job.options.keep_length,
                     job.options.engine,
+                    _speakers_row(job.options),
                     job.created_us,
                     job.updated_us,
                     job.background_asset_id,
@@ -137,8 +139,10 @@ class SqliteJobs:
                 raise ConflictError(f"the job is {job.state.value}; cancel it first", field="job_id")
             connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
             shared = connection.execute(
-                "SELECT 1 FROM jobs WHERE ? IN (result_asset_id, video_asset_id, speech_asset_id, background_asset_id)",
-                (job.result_asset_id,),
+                "SELECT 1 FROM jobs"
+                " WHERE :result IN (result_asset_id, video_asset_id, speech_asset_id, background_asset_id)"
+                " OR instr(speakers, :result)",
+                {"result": job.result_asset_id},
             ).fetchone()
             # Another job has made the same video, or works with it: it stays.
             return replace(job, result_asset_id="") if shared else job
@@ -299,6 +303,37 @@ def _report(told: dict[str, Any]) -> JobReport:
     return JobReport(**told | read)
 
 
+def _speakers_row(options: JobOptions) -> str:
+    if options.speaker.is_default and not options.voices:
+        return ""
+    return json.dumps(
+        {
+            "speaker": options.speaker.to_json(),
+            "name": options.speaker_name,
+            "voices": [voice.to_json() for voice in options.voices],
+        }
+    )
+
+
+def _options(row: sqlite3.Row) -> JobOptions:
+    options = JobOptions(
+        fit=FitMode(row["fit"]),
+        keep_length=bool(row["keep_length"]),
+        engine=row["engine"],
+        keep_sound=bool(row["keep_sound"]),
+        background_volume=row["background_volume"],
+    )
+    if not row["speakers"]:
+        return options
+    told = json.loads(row["speakers"])
+    return replace(
+        options,
+        speaker=Speaker.of(told["speaker"]),
+        speaker_name=told["name"],
+        voices=tuple(Voice.of(voice) for voice in told["voices"]),
+    )
+
+
 def _job(row: sqlite3.Row) -> Job:
     return Job(
         number=row["number"],
@@ -307,13 +342,7 @@ def _job(row: sqlite3.Row) -> Job:
         video_asset_id=row["video_asset_id"],
         speech_asset_id=row["speech_asset_id"],
         background_asset_id=row["background_asset_id"],
-        options=JobOptions(
-            fit=FitMode(row["fit"]),
-            keep_length=bool(row["keep_length"]),
-            engine=row["engine"],
-            keep_sound=bool(row["keep_sound"]),
-            background_volume=row["background_volume"],
-        ),
+        options=_options(row),
         created_us=row["created_us"],
         updated_us=row["updated_us"],
         result_asset_id=row["result_asset_id"],

@@ -11,6 +11,7 @@ from typing import Final
 
 from edge_gateway.assets.asset import AssetKind, check_pictures
 from edge_gateway.jobs import notices
+from edge_gateway.jobs.cast import cast_of
 from edge_gateway.jobs.children import Children
 from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.faces import FaceAsk, Faces
@@ -36,9 +37,16 @@ class Start:
 
     engine: EngineCard
     profile: LinkProfile
-    speech: Speech
+    speeches: tuple[Speech, ...]
+    """Of all who speak."""
     media: MediaInfo
-    ask: FaceAsk
+    asks: tuple[FaceAsk, ...]
+    """The face of each."""
+
+    @property
+    def speech_us(self) -> int:
+        """Length of the longest speech."""
+        return max(speech.duration_us for speech in self.speeches)
 
 
 class Starter:
@@ -68,14 +76,15 @@ class Starter:
             VisemeError: it cannot be done.
             StalledError: more of a file must come first, and nothing does.
         """
-        sources = [("speech", work.speech), ("video", work.video)]
+        sources = [*(("speech", speech) for speech in work.speeches), ("video", work.video)]
         if work.background is not None:
             sources.append(("background", work.background))
         try:
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(watch(lambda: sources, self._settings.stall_s, absent_s=_ABSENT_S))
                 looking = tasks.create_task(self._media(work))
-                coming = [tasks.create_task(source.ready()) for source in (work.speech, work.background) if source]
+                heard = (*work.speeches, work.background)
+                coming = [tasks.create_task(source.ready()) for source in heard if source]
                 engine = await self._engine(work)
                 ask = partial(
                     FaceAsk,
@@ -88,13 +97,15 @@ class Starter:
                 profile = await self._profile(work, ask)
                 for task in coming:
                     await task
-                speech = await self._speech(work, profile)
+                speeches = [await self._speech(work, voice, profile) for voice in range(len(work.speeches))]
                 media = await looking
+                cast = cast_of(work.job.options, media)
                 watching.cancel()
         finally:
             for since, until in sorted(wait for _, source in sources for wait in source.waits):
                 work.usage.add(Stage.WAIT, since, until)
-        return Start(engine=engine, profile=profile, speech=speech, media=media, ask=ask(crop=profile.crop))
+        asks = tuple(ask(crop=profile.crop, cast=cast, voice=voice) for voice in range(len(speeches)))
+        return Start(engine=engine, profile=profile, speeches=tuple(speeches), media=media, asks=asks)
 
     async def _media(self, work: Work) -> MediaInfo:
         """What the video is, as far as one can tell while it is still coming."""
@@ -106,13 +117,14 @@ class Starter:
             await self._journal.record(work.job.job_id, notices.photo_reduced(media))
         return media
 
-    async def _speech(self, work: Work, profile: LinkProfile) -> Speech:
-        held = await asyncio.to_thread(work.files.speech)
+    async def _speech(self, work: Work, voice: int, profile: LinkProfile) -> Speech:
+        files = work.files.of_voice(voice)
+        held = await asyncio.to_thread(files.speech)
         if held is not None:
             return held
         with work.usage.at_work(Stage.PREPARE):
-            speech = await self._children.speech(work.speech.path, profile.speech)
-        await asyncio.to_thread(work.files.put_speech, speech)
+            speech = await self._children.speech(work.speeches[voice].path, profile.speech)
+        await asyncio.to_thread(files.put_speech, speech)
         return speech
 
     async def _engine(self, work: Work) -> EngineCard:

@@ -65,46 +65,54 @@ class Verdict:
 
 
 class Jury:
-    """Hears of one segment after the other, then judges."""
+    """Hears of one segment after the other, then judges.
 
-    def __init__(self) -> None:
+    Args:
+        voices: How many faces speak; the result is as good as the worst of them.
+    """
+
+    def __init__(self, voices: int = 1) -> None:
         self._times: list[int] = []
-        self._seen: list[float] = []
-        self._asked: list[float] = []
+        self._seen: list[list[float]] = [[] for _ in range(voices)]
+        self._asked: list[list[float]] = [[] for _ in range(voices)]
         self._stretches: list[Stretch] = []
         self._untouched = 0
 
-    def hear(self, segment: OutputSegment, fates: Sequence[Fate], lips: Lips) -> None:
+    def hear(self, segment: OutputSegment, voices: Sequence[tuple[Sequence[Fate], Lips]]) -> None:
         """Take the next segment.
 
         Args:
             segment: It.
-            fates: What the edge knows of its frames: those that were not painted by its own choice, and why.
-            lips: What the node told of it.
+            voices: For each face what the edge knows of its frames (those that were not painted by its own choice, and
+                why) and what the node told of it.
         """
-        unknown = (_UNKNOWN,) * len(fates)
         self._times.extend(frame.time_us for frame in segment.frames)
-        self._seen.extend(lips.seen or unknown)
-        self._asked.extend(lips.asked or unknown)
-        painted = lips.fates or (Fate.PAINTED,) * len(fates)
-        for frame, ours, theirs in zip(segment.frames, fates, painted, strict=True):
-            reason = _REASONS.get(theirs if ours is Fate.PAINTED else ours)
-            if reason is not None:
+        reasons = []
+        for (fates, lips), seen, asked in zip(voices, self._seen, self._asked, strict=True):
+            unknown = (_UNKNOWN,) * len(fates)
+            seen.extend(lips.seen or unknown)
+            asked.extend(lips.asked or unknown)
+            painted = lips.fates or (Fate.PAINTED,) * len(fates)
+            pairs = zip(fates, painted, strict=True)
+            reasons.append([_REASONS.get(theirs if ours is Fate.PAINTED else ours) for ours, theirs in pairs])
+        for frame, why in zip(segment.frames, zip(*reasons, strict=True), strict=True):
+            if why[0] is not None and None not in why:
                 self._untouched += 1
-                self._add(Stretch(start_us=frame.time_us, end_us=frame.end_us, reason=reason))
+                self._add(Stretch(start_us=frame.time_us, end_us=frame.end_us, reason=why[0]))
 
     def judge(self) -> Verdict:
         """The verdict on all of them."""
-        whole = WholeLips(
-            times_s=np.array(self._times, dtype=np.float64) / 1e6,
-            seen=np.array(self._seen, dtype=np.float64),
-            asked=np.array(self._asked, dtype=np.float64),
-        )
-        sync = sync_score(whole)
+        times_s = np.array(self._times, dtype=np.float64) / 1e6
+        heard = [
+            sync_score(WholeLips(times_s=times_s, seen=np.array(seen, np.float64), asked=np.array(asked, np.float64)))
+            for seen, asked in zip(self._seen, self._asked, strict=True)
+        ]
+        scored = [one for one in heard if isinstance(one, SyncScore)]
+        unscored = [one for one in heard if isinstance(one, Unscored)]
         told = longest(self._stretches, MOST_STRETCHES)
         return Verdict(
-            sync=sync if isinstance(sync, SyncScore) else None,
-            unscored=sync if isinstance(sync, Unscored) else None,
+            sync=min(scored, key=lambda one: one.score) if scored else None,
+            unscored=None if scored else unscored[0],
             untouched=told,
             left_out=len(self._stretches) - len(told),
             untouched_frames=self._untouched,

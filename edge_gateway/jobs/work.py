@@ -33,7 +33,8 @@ class Work:
 
     job: Job
     video: Source
-    speech: Source
+    speeches: tuple[Source, ...]
+    """Of all who speak."""
     background: Source | None
     sound: Soundtrack
     files: JobFiles

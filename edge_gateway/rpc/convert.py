@@ -13,6 +13,7 @@ from edge_gateway.jobs import preview as previews
 from edge_gateway.jobs import session as sessions
 from edge_gateway.library.bring import BringProgress
 from edge_gateway.library.service import LibraryFile
+from edge_gateway.rpc import speakers
 from shared.errors import InvalidInputError, VisemeError
 from shared.media.limits import MediaLimits
 from shared.media.timeline import FitMode
@@ -242,6 +243,9 @@ def options(message: job_pb2.JobOptions) -> jobs.JobOptions:
         fit=fit,
         keep_length=message.keep_length,
         engine=message.engine,
+        speaker=speakers.speaker(message.speaker, "options.speaker"),
+        speaker_name=message.speaker_name,
+        voices=speakers.voices(message.voices),
         keep_sound=message.keep_sound,
         background_volume=volume,
     )
@@ -264,6 +268,9 @@ def job(value: jobs.Job) -> job_pb2.Job:
             engine=value.options.engine,
             keep_sound=value.options.keep_sound,
             background_volume=value.options.background_volume if value.has_background else None,
+            speaker=speakers.speaker_message(value.options.speaker),
+            speaker_name=value.options.speaker_name,
+            voices=map(speakers.voice_message, value.options.voices),
         ),
         background_asset_id=value.background_asset_id,
         create_time=timestamp(value.created_us),

@@ -6,7 +6,7 @@ import json
 import shlex
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from shared.sdk.jobs import Job
 from shared.sdk.library import is_library_name
 from shared.sdk.model import BACKGROUND_VOLUME, KEEP, FitMode, Stage
 from shared.sdk.source import check_file
+from shared.sdk.speaker import parts_of
 
 _ANY_PORT = "127.0.0.1:0"
 _CANCEL_SECONDS = 5.0
@@ -36,7 +37,10 @@ class DubOrder:
 
     video: Path | str
     """A file here, or the name of a library's file."""
-    speech: Path | str
+    speech: Path | str | dict[str, Path | str]
+    """The same; several by the names of the faces that speak."""
+    speaker: str | dict[str, str] | None = None
+    """Which face, or faces by name."""
     output: Path
     edge: str | None
     fit: FitMode
@@ -65,6 +69,7 @@ def check_order(order: DubOrder) -> None:
     files = [(given, field) for given, field in _inputs(order) if isinstance(given, Path)]
     for path, field in files:
         check_file(path, field=field)
+    parts_of(order.speech, order.speaker)
     check_target(order.output)
     for path, field in files:
         if order.output.exists() and order.output.samefile(path):
@@ -88,8 +93,41 @@ def background_of(text: str) -> Path | str | None:
     return text if text == KEEP else file_or_name(text) if text else None
 
 
+def read_voices(
+    audio: str | None, speeches: Sequence[str], speakers: Sequence[str]
+) -> tuple[Path | str | dict[str, Path | str], str | dict[str, str] | None]:
+    """What ``AUDIO``, ``--speech`` and ``--speaker`` mean together: the speech or speeches, and the face or faces.
+
+    Raises:
+        InvalidInputError: they do not go together, or a name comes twice.
+    """
+    if not speeches:
+        if audio is None:
+            raise InvalidInputError("give AUDIO, or --speech NAME=FILE for each face that speaks", field="speech")
+        if len(speakers) > 1:
+            raise InvalidInputError("one AUDIO has one --speaker; for several use --speech NAME=FILE", field="speaker")
+        return file_or_name(audio), speakers[0] if speakers else None
+    if audio is not None:
+        raise InvalidInputError("give AUDIO or --speech NAME=FILE, not both", field="speech")
+    files = {name: file_or_name(file) for name, file in _named(speeches, "speech", "FILE").items()}
+    return files, _named(speakers, "speaker", "X,Y@T") or None
+
+
+def _named(given: Sequence[str], field: str, what: str) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not (name and equals and value):
+            raise InvalidInputError(f"{one!r} is not NAME={what}", field=field)
+        if name in named:
+            raise InvalidInputError(f"the face {name!r} is given twice; one face has one {field}", field=field)
+        named[name] = value
+    return named
+
+
 def _inputs(order: DubOrder) -> tuple[tuple[Path | str, str], ...]:
-    given = ((order.video, "video"), (order.speech, "speech"))
+    speeches = order.speech.values() if isinstance(order.speech, dict) else (order.speech,)
+    given = ((order.video, "video"), *((speech, "speech") for speech in speeches))
     under = order.background
     return given if under is None or under == KEEP else (*given, (under, "background"))
 
@@ -132,6 +170,7 @@ async def _dub_at(edge: Edge, order: DubOrder, display: Display) -> None:
             job = await edge.dub(
                 order.video,
                 order.speech,
+                speaker=order.speaker,
                 fit=order.fit,
                 keep_length=order.keep_length,
                 engine=order.engine,

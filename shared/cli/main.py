@@ -75,12 +75,38 @@ def _root(
     del version
 
 
-@app.command()
+_DUB_EXAMPLES = """\b
+The face that speaks is the largest of each shot, or the one that --speaker names:
+  --speaker 640,300@1:07.5   at this point of the frame (pixels, or shares of
+                             width and height up to 1) at this time (default 0)
+  --speaker left             of the faces that are first seen together
+  --speaker who.json         [{"t": 1.2, "box": [x, y, width, height]}, ...]:
+                             each box holds until the next; times rise
+Several faces, each with a speech of its own (at most 4):
+  viseme dub talk.mp4 -o out.mp4 --speech left=a.wav --speech right=b.wav
+  viseme dub talk.mp4 -o out.mp4 --speech anna=a.wav --speaker anna=640,300@2 \\
+                                 --speech right=b.wav
+"""
+
+
+@app.command(epilog=_DUB_EXAMPLES)
 def dub(
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video, or a photo.")],
-    audio: Annotated[str, typer.Argument(metavar="AUDIO", help="The speech, or a video whose sound is taken.")],
     output: OutputOption,
+    audio: Annotated[
+        str | None, typer.Argument(metavar="[AUDIO]", help="The speech, or a video whose sound is taken.")
+    ] = None,
     edge: EdgeOption = None,
+    speaker: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHO", help="The face that speaks: X,Y@T, a JSON file of boxes, left, right, center or largest."
+        ),
+    ] = None,
+    speech: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help="In place of AUDIO, once for each face that speaks: left=a.wav."),
+    ] = None,
     fit: Annotated[Fit, typer.Option(help="When the speech is longer than the video.")] = Fit.BOUNCE,
     keep_length: Annotated[
         bool, typer.Option("--keep-length", help="When the speech is shorter: keep the whole video.")
@@ -105,14 +131,16 @@ def dub(
     """
 
     def run_dub(display: "Display") -> Coroutine[Any, Any, None]:
-        from shared.cli.dub import DubOrder, background_of, file_or_name
+        from shared.cli.dub import DubOrder, background_of, file_or_name, read_voices
         from shared.cli.dub import dub as work
         from shared.cli.rate import read_rate
         from shared.sdk.model import FitMode
 
+        speeches, who = read_voices(audio, speech or (), speaker or ())
         order = DubOrder(
             video=file_or_name(video),
-            speech=file_or_name(audio),
+            speech=speeches,
+            speaker=who,
             output=output,
             edge=edge,
             fit=FitMode(fit.value),

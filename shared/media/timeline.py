@@ -5,7 +5,7 @@ forwards or backwards, so sources of variable frame rate stay what they are. The
 alone: the same source, speech and options give the same segments, however far decoding had come when each was asked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import cycle, repeat
@@ -16,6 +16,8 @@ SEGMENT_FRAMES = 240
 """About how much of the result is one segment."""
 
 _SECOND = 1_000_000
+_LEAST_US = 400_000
+"""A segment that is shorter does not end at a cut: each costs a key frame and an order."""
 _PHOTO_STEP_US = 40_000
 _END = "end"
 
@@ -131,6 +133,7 @@ class Timeline:
         fit: What to do when the speech is longer.
         keep_length: When the speech is shorter, show the source to its end all the same.
         segment_seconds: About how long a segment is.
+        is_cut: Whether a segment had better not go on from one source frame to another.
     """
 
     def __init__(
@@ -141,6 +144,7 @@ class Timeline:
         fit: FitMode = FitMode.BOUNCE,
         keep_length: bool = False,
         segment_seconds: float = SEGMENT_SECONDS,
+        is_cut: Callable[[int, int], bool] = lambda _before, _after: False,
     ) -> None:
         if speech_us <= 0:
             raise ValueError("a result needs speech")
@@ -149,6 +153,7 @@ class Timeline:
         self._fit = fit
         self._keep_length = keep_length
         self._segment_us = round(segment_seconds * _SECOND)
+        self._is_cut = is_cut
         self._segments: list[OutputSegment] = []
         self._pending: list[OutputFrame] = []
         self._frames = self._shown()
@@ -162,7 +167,7 @@ class Timeline:
             if frame is None:
                 break
             if isinstance(frame, OutputFrame):
-                if self._pending and self._is_full(frame.time_us):
+                if self._pending and self._is_full(frame):
                     self._close_segment()
                 self._pending.append(frame)
             else:
@@ -194,8 +199,11 @@ class Timeline:
             return source_end_us if self._keep_length else self._speech_us
         return source_end_us if self._fit is FitMode.TRIM else self._speech_us
 
-    def _is_full(self, time_us: int) -> bool:
-        return time_us - self._pending[0].time_us >= self._segment_us or len(self._pending) >= SEGMENT_FRAMES
+    def _is_full(self, following: OutputFrame) -> bool:
+        lasted = following.time_us - self._pending[0].time_us
+        if lasted >= self._segment_us or len(self._pending) >= SEGMENT_FRAMES:
+            return True
+        return lasted >= _LEAST_US and self._is_cut(self._pending[-1].source, following.source)
 
     def _close_segment(self, *, is_last: bool = False) -> None:
         segment = OutputSegment(index=len(self._segments), frames=tuple(self._pending), is_last=is_last)

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import os
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,8 +57,8 @@ async def _run(upload: Upload, field: str) -> model.Asset:
 class Bringing:
     """A job's files on their way. Made by :meth:`open`, begun by :meth:`start`, ended by :meth:`stop` or itself.
 
-    They are video, speech and, where there is one, background. What is heard goes before the bulk of the video: it is
-    small, and nothing can be rendered without the speech.
+    They are the video, the speeches and, where there is one, the background. What is heard goes before the bulk of the
+    video: it is small, and nothing can be rendered without the speeches.
     """
 
     def __init__(self, link: Link) -> None:
@@ -71,12 +73,13 @@ class Bringing:
         self._stack = AsyncExitStack()
         self._given: list[Source | model.Asset] = []
         self._uploads: dict[Source, Upload] = {}
+        self._before: set[Source] = set()
         self._failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
-        cls, link: Link, video: Input, speech: Input, way: Way, background: Input | None = None
+        cls, link: Link, video: Input, speeches: Sequence[Input], way: Way, background: Input | None = None
     ) -> "Bringing":
         """Open the files and begin to hash them.
 
@@ -85,7 +88,7 @@ class Bringing:
         """
         made = cls(link)
         try:
-            await made._open(video, speech, background, way)
+            await made._open(video, speeches, background, way)
         except BaseException:
             await made._stack.aclose()
             raise
@@ -95,33 +98,31 @@ class Bringing:
         """Begin to upload."""
         self._task = asyncio.create_task(self._run())
 
-    async def _open(self, video: Input, speech: Input, background: Input | None, way: Way) -> None:
-        for one, field in ((video, "video"), (speech, "speech"), (background, "background")):
+    async def _open(self, video: Input, speeches: Sequence[Input], background: Input | None, way: Way) -> None:
+        under = [] if background is None else [(background, "background")]
+        for one, field in ((video, "video"), *((speech, "speech") for speech in speeches), *under):
+            given: Source | model.Asset
             if isinstance(one, model.Asset):
-                self._given.append(one)
-            elif one is not None:
-                self._given.append(await self._stack.enter_async_context(await open_source(Path(one), field=field)))
-        await self._merge()
-        picture, sound, *others = self._given
+                given = one
+            else:
+                given = await self._stack.enter_async_context(await open_source(Path(one), field=field))
+            # One content is one asset: a second writer of it would put the first one out.
+            twins = [other for other in self._given if await same(other, given)]
+            self._given.append(twins[0] if twins else given)
+        picture, *sounds = self._given
+        spoken = sounds[: len(speeches)]
+        self._before = {sound for sound in spoken if isinstance(sound, Source) and sound is not picture}
         if isinstance(picture, Source):
-            waits = isinstance(sound, Source) and sound is not picture
+            waits = bool(self._before)
             self._uploads[picture] = Upload(
                 self._link, picture, way.on_progress, throttle=way.throttle, pause=way.pause, ends_first=waits
             )
-        if isinstance(sound, Source) and sound is not picture:
-            self._uploads[sound] = Upload(
-                self._link, sound, way.on_progress, throttle=way.throttle, pause=way.pause, on_sent=self._release
-            )
-        for other in others:
-            if isinstance(other, Source) and other not in self._uploads:
-                upload = Upload(self._link, other, way.on_progress, throttle=way.throttle, pause=way.pause)
-                self._uploads[other] = upload
-
-    async def _merge(self) -> None:
-        """One content is one asset: a second writer of it would put the first one out."""
-        for later, earlier in ((1, 0), (2, 0), (2, 1)):
-            if later < len(self._given) and await same(self._given[earlier], self._given[later]):
-                self._given[later] = self._given[earlier]
+        for sound in sounds:
+            if isinstance(sound, Source) and sound not in self._uploads:
+                sent = partial(self._release, sound)
+                self._uploads[sound] = Upload(
+                    self._link, sound, way.on_progress, throttle=way.throttle, pause=way.pause, on_sent=sent
+                )
 
     @property
     def has_files(self) -> bool:
@@ -138,8 +139,8 @@ class Bringing:
         """Ends, with the error, when the uploads fail for good; None when they cannot any more."""
         return None if self.is_over and self.error is None else self._failing
 
-    async def names(self) -> tuple[str, str, str]:
-        """Wait until the edge knows all files as assets, complete or not; gives their ids, "" for no background.
+    async def names(self) -> tuple[str, ...]:
+        """Wait until the edge knows all files as assets, complete or not; gives their ids in the order of :meth:`open`.
 
         Raises:
             VisemeError: An upload failed.
@@ -182,9 +183,8 @@ class Bringing:
             await asyncio.wait({self._task})
         await self._stack.aclose()
 
-    async def _names(self) -> tuple[str, str, str]:
-        video, speech, *others = [await self._name(given) for given in self._given]
-        return video, speech, "".join(others)
+    async def _names(self) -> tuple[str, ...]:
+        return tuple([await self._name(given) for given in self._given])
 
     async def _name(self, given: Source | model.Asset) -> str:
         return given.id if isinstance(given, model.Asset) else await self._uploads[given].named()
@@ -203,8 +203,8 @@ class Bringing:
     async def _upload_all(self) -> None:
         tasks = [asyncio.create_task(_run(upload, source.field)) for source, upload in self._uploads.items()]
         for task, source in zip(tasks, self._uploads, strict=True):
-            if source is self._given[1]:
-                task.add_done_callback(lambda _: self._release())
+            if source in self._before:
+                task.add_done_callback(partial(self._release, source))
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -212,8 +212,10 @@ class Bringing:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _release(self) -> None:
-        if isinstance(self._given[0], Source):
+    def _release(self, speech: Source, _: object = None) -> None:
+        """A speech has gone: the video may follow once all have."""
+        self._before.discard(speech)
+        if not self._before and isinstance(self._given[0], Source):
             self._uploads[self._given[0]].release()
 
     def _fail(self, error: VisemeError) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -20,6 +20,7 @@ from shared.sdk.library import Adding, is_library_name, list_library
 from shared.sdk.link import Link, Patience
 from shared.sdk.pace import Pause, Throttle
 from shared.sdk.source import check_file, open_source
+from shared.sdk.speaker import Part, Who, parts_of, speaker_to
 from shared.sdk.upload import ProgressCallback
 
 DEFAULT_PORT: Final = 50051
@@ -121,8 +122,9 @@ class Edge:
     async def dub(
         self,
         video: Input,
-        speech: Input,
+        speech: Input | Mapping[str, Input],
         *,
+        speaker: Who | Mapping[str, Who] | None = None,
         fit: model.FitMode | str = model.FitMode.BOUNCE,
         keep_length: bool = False,
         engine: str = "",
@@ -141,7 +143,10 @@ class Edge:
 
         Args:
             video: The video or photo: a file, an asset, or the name of a library's file (``lib:LIBRARY/path``).
-            speech: The recording, or a video whose sound is taken: named in the same way.
+            speech: The recording, or a video whose sound is taken: named in the same way. Or several by the names of
+                the faces that speak them: ``left``, ``right``, ``center``, ``largest``, or names of your own.
+            speaker: The face that speaks, see :data:`shared.sdk.speaker.Who`; by default the largest of each shot. Or,
+                where speeches have names of your own, the faces by name.
             fit: When the speech is longer than the video.
             keep_length: When the speech is shorter: keep the video's whole length.
             engine: The engine's name; empty for the default.
@@ -166,27 +171,42 @@ class Edge:
         if background is not None:
             options.keep_sound, options.background_volume = background == model.KEEP, background_volume
         under = None if options.keep_sound else background
+        parts = await asyncio.to_thread(parts_of, speech, speaker)
+        if (chosen := speaker_to(parts[0].speaker)) is not None:
+            options.speaker.CopyFrom(chosen)
         way = Way(on_progress=on_progress, throttle=Throttle(rate_limit), pause=pause)
-        for given, field in ((video, "video"), (speech, "speech"), (under, "background")):
+        heard = [(part.speech, "speech") for part in parts]
+        for given, field in ((video, "video"), *heard, (under, "background")):
             if not (given is None or isinstance(given, model.Asset) or is_library_name(given)):
                 await asyncio.to_thread(check_file, Path(given), field=field)
-        video, speech = await self._named(video, "video", on_progress), await self._named(speech, "speech", on_progress)
+        video = await self._named(video, "video", on_progress)
+        speeches = [await self._named(part.speech, "speech", on_progress) for part in parts]
         under = None if under is None else await self._named(under, "background", on_progress)
-        uploads = await Bringing.open(self._link, video, speech, way, under)
+        uploads = await Bringing.open(self._link, video, speeches, way, under)
         self._bringings = {known for known in self._bringings if not known.is_over} | {uploads}
         try:
             # Before anything is sent: a job that only waited for that may end as soon as it has come.
             unfinished = await self._unfinished() if take_up else []
             uploads.start()
-            return await self._submit(uploads, options, idempotency_key or uuid.uuid4().hex, unfinished)
+            return await self._submit(uploads, options, parts, idempotency_key or uuid.uuid4().hex, unfinished)
         except BaseException:
             await uploads.stop()
             raise
 
     async def _submit(
-        self, uploads: Bringing, options: job_pb2.JobOptions, key: str, unfinished: list[job_pb2.Job]
+        self,
+        uploads: Bringing,
+        options: job_pb2.JobOptions,
+        parts: Sequence[Part],
+        key: str,
+        unfinished: list[job_pb2.Job],
     ) -> Job:
-        video, speech, background = await uploads.names()
+        video, *heard = await uploads.names()
+        (speech, *others), background = heard[: len(parts)], "".join(heard[len(parts) :])
+        options.speaker_name = parts[0].name if others else ""
+        for part, asset_id in zip(parts[1:], others, strict=True):
+            voice = job_pb2.Voice(name=part.name, speech_asset_id=asset_id, speaker=speaker_to(part.speaker))
+            options.voices.append(voice)
         request = job_pb2.SubmitJobRequest(
             video_asset_id=video,
             speech_asset_id=speech,

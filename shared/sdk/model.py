@@ -243,6 +243,30 @@ class JobReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FacePlace:
+    """Where a face is at a time: a box by its top left corner, or a point where ``width`` and ``height`` are 0.
+
+    Numbers are pixels of the displayed frame, or shares of its width and height where none is greater than 1.
+    """
+
+    x: float
+    y: float
+    width: float = 0.0
+    height: float = 0.0
+    seconds: float = 0.0
+    """From the first frame."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speaker:
+    """Which face speaks: by its position among others, or by places, each of which holds until the next."""
+
+    position: str = ""
+    """``left``, ``right``, ``center`` or ``largest``; empty for places."""
+    places: tuple[FacePlace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobStatus:
     """A job as the edge last described it."""
 

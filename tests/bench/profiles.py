@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge_gateway.composite import PaintedSegment, blended
+from edge_gateway.composite import PaintedFace, PaintedSegment, blended
 from edge_gateway.prepare import prepare
 from inference_node.engine.local import LocalTensors
 from inference_node.engine.port import FaceFrames, Memory
@@ -214,16 +214,19 @@ def _painted(told: dict[str, Any], data: bytes, masks: npt.NDArray[np.float32]) 
     patch, count = WarpEngine.card.patch, told["frame_count"]
     patches: list[Planes] = decode_video(data, max_frames=count, max_pixels=1 << 20)
     frames = list(range(told["first_frame"], told["first_frame"] + count))
+    face = PaintedFace(
+        boxes=told["boxes"],
+        patch=(patch.x, patch.y, patch.width, patch.height),
+        masks=[Mask.of([float(value) for value in mask]) for mask in masks],
+        patches=patches,
+    )
     return PaintedSegment(
         index=told["index"],
         source_frames=frames,
         times_us=told["times_us"],
         source_times_us=told["times_us"],
-        boxes=told["boxes"],
-        patch=(patch.x, patch.y, patch.width, patch.height),
         crop_px=WarpEngine.card.crop_px,
-        masks=[Mask.of([float(value) for value in mask]) for mask in masks],
-        patches=patches,
+        faces=[face],
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.clips import look
+from tests.cast import beside, film, pictures, somebody_else
 from tests.stack import Stack
 
 try:
@@ -34,7 +35,11 @@ def _blocks(language: str, text: str = README) -> list[str]:
 def desk(tmp_path: Path, clip: Path, short_speech: Path) -> Path:
     """A folder that holds the files of which the README speaks."""
     shutil.copy(clip, tmp_path / "clip.mp4")
-    shutil.copy(short_speech, tmp_path / "speech.wav")
+    for name in ("speech.wav", "anna.wav", "berta.wav"):
+        shutil.copy(short_speech, tmp_path / name)
+    people = pictures(clip, width=400, height=480, count=50)
+    film(tmp_path / "talk.mp4", beside(people, somebody_else(people)))
+    (tmp_path / "boxes.json").write_text('[{"t": 0, "box": [0.1, 0.1, 0.3, 0.4]}]')
     if torch is not None:
         save(random_network(divisor=16), tmp_path / "wav2lip_gan.pth")
         copying_network(tmp_path / "mouth.onnx")

@@ -61,6 +61,7 @@ def message(index: int, sources: list[int], *, value: int | None, start_us: int 
     encoding = Encoding(rate=Fraction(25), crf=4, colour=ColourTags.of("bt709", full_range=True))
     times = [place * 40_000 for place in range(len(sources))]
     patches = (patch_of(crop_planes(picture(number), box(number), CROP), value) for number in sources)
+    data = encode_video(patches, times, encoding) if paint else b""
     header = {
         "kind": "segment",
         "index": index,
@@ -68,12 +69,23 @@ def message(index: int, sources: list[int], *, value: int | None, start_us: int 
         "source_times_us": [number * 40_000 for number in sources],
         "times_us": [start_us + time for time in times],
         "end_us": start_us + len(sources) * 40_000,
-        "boxes": [box(number) for number in sources],
-        "patch": RECT,
         "crop_px": CROP,
-        "masks": [MASK if number % 5 or not paint else [0] * 6 for number in sources],
+        "faces": [
+            {
+                "boxes": [box(number) for number in sources],
+                "patch": RECT,
+                "masks": [MASK if number % 5 or not paint else [0] * 6 for number in sources],
+                "size_bytes": len(data),
+            }
+        ],
     }
-    return Message(header=header, payload=encode_video(patches, times, encoding) if paint else b"")
+    return Message(header=header, payload=data)
+
+
+def of_both(one: Message, other: Message) -> Message:
+    """What was painted on two faces in the same frames."""
+    faces = one.header["faces"] + other.header["faces"]
+    return Message(header=one.header | {"faces": faces}, payload=one.payload + other.payload)
 
 
 def blend(path: Path, message: Message) -> list[Planes]:
@@ -108,6 +120,21 @@ def test_an_untouched_mouth_comes_back_as_it_was(source: Path) -> None:
     for planes, before in zip(blend(source, message(0, order, value=None)), decoded(source, order), strict=True):
         for one, other in ((planes.y, before.y), (planes.u, before.u), (planes.v, before.v)):
             assert np.abs(one.astype(int) - other).max() <= 6
+
+
+def test_two_faces_are_painted_into_the_same_frames(source: Path) -> None:
+    order = [*range(6, 10)]
+    one, other = message(0, order, value=255), message(0, order, value=0)
+    for face in other.header["faces"]:
+        face["boxes"] = [[cx, cy - 60, side] for cx, cy, side in face["boxes"]]
+    nothing = message(0, order, value=0, paint=False)
+    first, second = blend(source, one), blend(source, other)
+    for place, both in enumerate(blend(source, of_both(of_both(one, nothing), other))):
+        lower, upper = first[place].y, second[place].y
+        before = decoded(source, [order[place]])[0].y
+        apart = (lower == before) | (upper == before)
+        np.testing.assert_array_equal(both.y[apart], np.where(lower != before, lower, upper)[apart])
+        assert (both.y != before).sum() > (lower != before).sum()
 
 
 async def test_segments_come_back_as_videos_that_can_be_joined(source: Path, sandbox: Sandbox) -> None:
@@ -159,8 +186,10 @@ async def test_the_same_segment_is_the_same_bytes_wherever_the_job_is_taken_up(s
 )
 def test_a_rendered_segment_that_does_not_fit_is_refused(change: dict[str, Any]) -> None:
     sent = message(3, [1, 2, 3], value=9)
+    (face,) = sent.header["faces"]
+    header = sent.header | change | {"faces": [face, face | change, face]}
     with pytest.raises(InvalidMediaError, match="segment 3"):
-        PaintedSegment.of(Message(header=sent.header | change, payload=sent.payload), MediaLimits())
+        PaintedSegment.of(Message(header=header, payload=sent.payload * 3), MediaLimits())
 
 
 async def test_a_rendered_segment_that_is_no_video_is_refused(source: Path, sandbox: Sandbox) -> None:

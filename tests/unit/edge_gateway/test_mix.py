@@ -33,7 +33,7 @@ def assert_near(found: np.ndarray, expected: np.ndarray) -> None:
 def mixed(folder: Path, speech: Path, background: Path, **more: Any) -> np.ndarray:
     output = folder / "mixed.flac"
     order = {
-        "speech": str(speech),
+        "speeches": [str(speech)],
         "length_us": round(heard(speech).shape[1] * 1e6 / RATE),
         "background": str(background),
         "volume": 0.5,

@@ -7,12 +7,15 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_gateway.face.speaker import Place, Position, Speaker
 from edge_gateway.prepare import LookedAt, prepare
-from shared.errors import LimitExceededError, NoFaceError
+from shared.errors import InvalidInputError, LimitExceededError, NoFaceError
 from shared.media.encode import ColourTags, Encoding, encode_video
 from shared.media.planes import Planes, rgb_to_planes
 from shared.media.sandbox import ChildLimits, Message, Sandbox
 from shared.media.video import decode_video
+from tests.cast import beside, pictures, somebody_else
+from tests.cast import film as film_of
 
 PORTRAIT = Path(__file__).resolve().parents[3] / "deploy" / "demo" / "portrait.jpg"
 FRAME_US = 40_000
@@ -88,7 +91,8 @@ def test_each_segment_holds_its_frames_and_their_context(told: Recorder) -> None
     crops = told.of("crop")
 
     shapes = [[crop.header[key] for key in ("index", "first_frame", "frame_count", "lead", "trail")] for crop in crops]
-    assert shapes == [[0, 0, 25, 0, 2], [1, 25, 25, 2, 2], [2, 50, 20, 2, 0]]
+    # A face that comes or goes from one frame to the next is a cut.
+    assert shapes == [[0, 0, 25, 0, 2], [1, 25, 15, 2, 0], [2, 40, 20, 0, 0], [3, 60, 10, 0, 0]]
     for crop in crops:
         header = crop.header
         frames = decode_video(crop.payload, max_frames=100, max_pixels=128 * 128)
@@ -122,6 +126,62 @@ def test_what_is_there_already_is_skipped_and_the_rest_is_the_same(film: Path, t
         (crop.header, crop.payload) for crop in told.of("crop")[2:]
     ]
     assert rest.messages[-1] == told.messages[-1]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people side by side for two seconds; after one they change sides."""
+    one = pictures(PORTRAIT, width=240, height=240, count=25)
+    other = somebody_else(one[:1]) * 25
+    return film_of(tmp_path_factory.mktemp("pair") / "pair", beside(one, other) + beside(other, one))
+
+
+def cast(voice: int, *speakers: Speaker) -> dict[str, Any]:
+    names = [f"face {number}" for number in range(len(speakers))]
+    told = [speaker.to_json() for speaker in speakers]
+    return {"speakers": told, "speaker_fields": names, "speaker_names": names, "voice": voice}
+
+
+def sides(told: Recorder) -> str:
+    """Where the box of each frame with a face is: left or right; a dash where there is none."""
+    return "".join(
+        "-" if not face else "LR"[box[0] > 240]
+        for crop in told.of("crop")
+        for box, face in zip(crop.header["boxes"], crop.header["has_face"], strict=True)
+    )
+
+
+def test_each_face_that_was_asked_for_has_crops_of_its_own(pair: Path) -> None:
+    left, right = (Speaker(position=position, together=2) for position in (Position.LEFT, Position.RIGHT))
+    one, other = (prepared(pair, **cast(voice, left, right)) for voice in (0, 1))
+
+    assert sides(one) == "L" * 25 + "R" * 25
+    assert sides(other) == "R" * 25 + "L" * 25
+    assert [crop.header["first_frame"] for crop in one.of("crop")] == [0, 25]
+    assert [(crop.header["lead"], crop.header["trail"]) for crop in one.of("crop")] == [(0, 0), (0, 0)]
+    rest = prepared(pair, **cast(1, left, right), skip_segments=1)
+    assert [crop.payload for crop in rest.of("crop")] == [crop.payload for crop in other.of("crop")[1:]]
+
+
+def test_places_at_which_nobody_is_are_told_where_somebody_is_at_others(pair: Path) -> None:
+    places = tuple(Place(time_us=time_us, x=x, y=70) for time_us, x in ((0, 100), (400_000, 5), (1_200_000, 340)))
+    told = prepared(pair, **cast(0, Speaker(places=places)))
+
+    assert told.messages[0].header["missed_places"] == [1]
+    assert sides(told) == "L" * 25 + "R" * 25
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "words"),
+    [
+        (Place(time_us=0, x=481, y=5), InvalidInputError, "outside the frame of 480x240"),
+        (Place(time_us=0, x=5, y=235), NoFaceError, "no face is at the point 5, 235 at 0 s"),
+    ],
+)
+def test_a_place_without_a_face_is_refused(pair: Path, place: Place, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words) as caught:
+        prepared(pair, **cast(0, Speaker(places=(place,))))
+    assert getattr(caught.value, "field", "") == "face 0"
 
 
 def test_a_photo_is_one_frame() -> None:

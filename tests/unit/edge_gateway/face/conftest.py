@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edge_gateway.face.view import View
+from tests.cast import somebody_else
 
 Scene = Callable[..., View]
 PORTRAIT = Path(__file__).resolve().parents[4] / "deploy" / "demo" / "portrait.jpg"
@@ -19,15 +20,26 @@ def portrait() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def scene(portrait: np.ndarray) -> Scene:
-    """Builds a grey frame with the portrait at given places: (left, top, height), later ones over earlier ones."""
+def stranger(portrait: np.ndarray) -> np.ndarray:
+    """Somebody else, of the same size."""
+    return somebody_else([np.ascontiguousarray(portrait[..., ::-1])])[0][..., ::-1]
 
-    def build(*places: tuple[int, int, int], width: int = 960, height: int = 720, grey: int = 90) -> View:
+
+@pytest.fixture(scope="session")
+def scene(portrait: np.ndarray, stranger: np.ndarray) -> Scene:
+    """Builds a grey frame with the portrait at given places, later ones over earlier ones.
+
+    A place is (left, top, height); with a fourth value it shows somebody else.
+    """
+
+    def build(*places: tuple[int, ...], width: int = 960, height: int = 720, grey: int = 90) -> View:
         frame = np.full((height, width, 3), grey, np.uint8)
-        for left, top, tall in places:
-            wide = portrait.shape[1] * tall // portrait.shape[0]
-            paste = cv2.resize(portrait, (wide, tall), interpolation=cv2.INTER_AREA)
-            part = frame[top : top + tall, left : left + wide]
+        for left, top, tall, *other in places:
+            shown = stranger if other else portrait
+            wide = shown.shape[1] * tall // shown.shape[0]
+            paste = cv2.resize(shown, (wide, tall), interpolation=cv2.INTER_AREA)
+            paste = paste[:, max(0, -left) :]
+            part = frame[top : top + tall, max(0, left) : max(0, left) + paste.shape[1]]
             part[:] = paste[: part.shape[0], : part.shape[1]]
         planes = cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420).reshape(-1)
         luma, chroma = width * height, width * height // 4

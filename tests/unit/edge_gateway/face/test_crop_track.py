@@ -81,6 +81,20 @@ def test_the_box_jumps_with_the_face_at_a_cut(cuts: set[int]) -> None:
     assert {round(box.cx) for box in given[20:]} == {900}
 
 
+def test_boxes_say_whose_face_it_is_and_where_scenes_begin() -> None:
+    track = CropTrack(crop_scale=SCALE, width=1920, height=1080, held_frames=60)
+    given = []
+    for index in range(30):
+        second = index >= 15
+        seen = None if index == 7 else face(x=900 if second else 400, y=400, height=200)
+        given += track.push(index * FRAME_US, seen, cut=index == 15, who=int(second))
+    given += track.finish()
+
+    assert [box.who for box in given] == [0] * 15 + [1] * 15
+    assert [box.scene for box in given] == [0] * 15 + [1] * 15
+    assert {round(box.cx) for box in given[:15]} == {400}
+
+
 def test_a_short_gap_is_bridged_and_a_long_one_is_not() -> None:
     seen = face(x=600, y=400, height=200)
     given = boxes([seen] * 10 + [None] * 3 + [seen] * 10 + [None] * 40 + [seen] * 10)

@@ -17,6 +17,15 @@ def segments(times_us: list[int], length_us: int = 2_000_000) -> list[Segment]:
     return done + segmenter.finish()
 
 
+def cut_segments(scenes: list[int]) -> list[Segment]:
+    segmenter = Segmenter(length_us=2_000_000)
+    done = []
+    for frame, scene in enumerate(scenes):
+        box = CropBox(cx=0.0, cy=0.0, side=1.0, has_face=True, scene=scene)
+        done += segmenter.push(Crop(time_us=frame * 40_000, box=box, planes=PLANES))
+    return done + segmenter.finish()
+
+
 def shape(segment: Segment) -> tuple[int, int, int, int]:
     return segment.first_frame, len(segment.own), segment.lead, segment.trail
 
@@ -60,6 +69,25 @@ def test_a_segment_is_given_as_soon_as_its_context_is_there() -> None:
     given = [len(segmenter.push(Crop(time_us=frame * 40_000, box=box, planes=PLANES))) for frame in range(22)]
 
     assert [frame for frame, count in enumerate(given) if count] == [11, 21]
+
+
+def test_a_segment_ends_at_a_cut_and_has_no_context_from_behind_it() -> None:
+    done = cut_segments([0] * 60 + [1] * 30)
+
+    assert [shape(segment) for segment in done] == [(0, 50, 0, 2), (50, 10, 2, 0), (60, 30, 0, 0)]
+
+
+def test_what_is_between_two_cuts_in_a_row_goes_with_what_follows() -> None:
+    done = cut_segments([0] * 10 + [1] * 3 + [2] * 10)
+
+    assert [shape(segment) for segment in done] == [(0, 10, 0, 0), (10, 13, 0, 0)]
+    assert len(cut_segments(list(range(50)))) <= 8
+
+
+def test_context_reaches_no_further_than_the_scene() -> None:
+    done = cut_segments([0] * 49 + [1] * 30)
+
+    assert [shape(segment) for segment in done] == [(0, 49, 0, 0), (49, 30, 0, 0)]
 
 
 def test_nothing_gives_nothing() -> None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from edge_gateway.jobs.composite import CompositeLeg, Rendered
+from edge_gateway.jobs.composite import CompositeLeg, Layer, Rendered
 from edge_gateway.jobs.events import Journal, ProgressBoard
 from edge_gateway.jobs.faces import Face
 from edge_gateway.jobs.files import JobFiles
@@ -63,10 +63,9 @@ async def test_a_child_that_stands_still_has_two_segments_and_the_others_lie_on_
 
     leg = CompositeLeg(
         start=start,
-        face=face,
+        layers=[Layer(face=face, files=files, rendered=rendered)],
         crop_px=320,
         files=files,
-        rendered=rendered,
         usage=Usage(),
         board=ProgressBoard(NoJournal(), "job-1"),
         expected_frames=SEGMENTS,

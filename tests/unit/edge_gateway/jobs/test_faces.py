@@ -32,6 +32,7 @@ def crop(index: int) -> Message:
         "times_us": [40_000 * (index * FRAMES + at) for at in range(FRAMES)],
         "boxes": [[float(index), 2.0, 3.0]] * FRAMES,
         "has_face": [True] * FRAMES,
+        "who": 0,
         "digest": hashlib.sha256(payload).hexdigest(),
     }
     return Message(header=header, payload=payload)
@@ -97,7 +98,7 @@ async def test_a_face_is_made_once_and_found_again(tmp_path: Path, cutter: Cutte
         face = view.face
         assert face.finished_at is None
         assert (face.box(23), face.crop_of(23).index, face.crop_of(49).index) == ((2.0, 2.0, 3.0), 2, 4)
-        assert reference_crops(face) == (0, 1, 2)
+        assert reference_crops(face, 0) == (0, 1, 2)
 
 
 async def test_a_face_in_part_is_continued_even_with_a_torn_last_line(tmp_path: Path, cutter: Cutter) -> None:

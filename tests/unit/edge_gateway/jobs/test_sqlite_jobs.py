@@ -12,6 +12,7 @@ import pytest
 from edge_gateway.assets.asset import AssetKind, Manifest
 from edge_gateway.assets.catalog import Catalog
 from edge_gateway.database import Database
+from edge_gateway.face.speaker import Place, Position, Speaker, Voice
 from edge_gateway.jobs.job import (
     Change,
     Job,
@@ -71,6 +72,30 @@ async def test_a_job_comes_back_as_it_was_with_its_first_event(jobs: SqliteJobs,
     (first,) = await jobs.events(job.job_id, 0, 10)
     assert first.sequence == 1
     assert first.body == StateChanged(state=JobState.QUEUED)
+
+
+async def test_who_speaks_comes_back_as_it_was_and_every_speech_stays(
+    jobs: SqliteJobs, job: Job, catalog: Catalog
+) -> None:
+    second = await ready_asset(catalog, "second speech")
+    point = Speaker(places=(Place(time_us=1_200_000, x=0.25, y=0.5),))
+    options = JobOptions(
+        speaker=Speaker(position=Position.LEFT),
+        speaker_name="left",
+        voices=(Voice(name="anna", speech=second, speaker=point),),
+    )
+    kept, _ = await jobs.add(replace(job, options=options), "", 9)
+    assert kept.options == options
+    assert await jobs.find(job.job_id) == kept
+    assert kept.speeches == (job.speech_asset_id, second)
+    with pytest.raises(ConflictError, match="still needs this asset"):
+        await catalog.remove(second)
+
+
+async def test_a_further_speech_must_be_there(jobs: SqliteJobs, job: Job) -> None:
+    voice = Voice(name="anna", speech="f" * 64, speaker=Speaker(position=Position.LEFT))
+    with pytest.raises(NotFoundError):
+        await jobs.add(replace(job, options=JobOptions(voices=(voice,))), "", 9)
 
 
 async def test_the_same_key_gives_the_same_job_and_refuses_another_wish(jobs: SqliteJobs, job: Job) -> None:

@@ -30,7 +30,7 @@ def verdict(
             for at in range(part.start, part.stop)
         )
         lips = Lips(seen=tuple(seen or ())[part], asked=tuple(asked or ())[part], fates=tuple(by_node)[part])
-        jury.hear(OutputSegment(index=index, frames=frames), fates[part], lips)
+        jury.hear(OutputSegment(index=index, frames=frames), [(fates[part], lips)])
     return jury.judge()
 
 
@@ -96,3 +96,20 @@ def test_the_tag_is_json_that_says_the_same() -> None:
     assert told["generator"] == "viseme 1.0"
     assert (told["engine"], told["sync"]["score"], told["unscored"]) == ("warp", 100, None)
     assert told["untouched"] == [[9.92, 10.0, "no_face"]]
+
+
+def test_a_result_is_as_good_as_the_worst_of_those_who_speak_and_untouched_where_nobody_is_painted() -> None:
+    asked = speaking(250)
+    frames = tuple(
+        OutputFrame(index=at, source=at, time_us=at * STEP_US, end_us=(at + 1) * STEP_US) for at in range(250)
+    )
+    good = Lips(seen=tuple(asked), asked=tuple(asked), fates=())
+    frozen = Lips(seen=(0.02,) * 250, asked=tuple(asked), fates=())
+    gone = (NO_FACE,) * 20 + (PAINTED,) * 230
+    partly = (NO_FACE,) * 10 + (PAINTED,) * 240
+    jury = Jury(voices=2)
+    jury.hear(OutputSegment(index=0, frames=frames), [(gone, good), (partly, frozen)])
+    told = jury.judge()
+    assert told.sync is not None
+    assert told.sync.is_low
+    assert told.untouched == (Stretch(start_us=0, end_us=400_000, reason=UntouchedReason.NO_FACE),)

@@ -150,6 +150,40 @@ STAGE_DOWNLOAD: Stage.ValueType  # 9
 """Edge to client; measured by the client."""
 Global___Stage: _TypeAlias = Stage  # noqa: Y015
 
+class _FacePosition:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FacePositionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FacePosition.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FACE_POSITION_UNSPECIFIED: _FacePosition.ValueType  # 0
+    """None: the face is named by its places; without any, it is the largest face of each shot."""
+    FACE_POSITION_LEFT: _FacePosition.ValueType  # 1
+    """The one furthest left."""
+    FACE_POSITION_RIGHT: _FacePosition.ValueType  # 2
+    """The one furthest right."""
+    FACE_POSITION_CENTER: _FacePosition.ValueType  # 3
+    """The one in the middle of them; of an even number the larger one of the two there."""
+    FACE_POSITION_LARGEST: _FacePosition.ValueType  # 4
+    """The largest."""
+
+class FacePosition(_FacePosition, metaclass=_FacePositionEnumTypeWrapper):
+    """A face by where it is in the first frame in which enough of them are seen together: as many as the job names by
+    left, right and center, and at least two for left and right.
+    """
+
+FACE_POSITION_UNSPECIFIED: FacePosition.ValueType  # 0
+"""None: the face is named by its places; without any, it is the largest face of each shot."""
+FACE_POSITION_LEFT: FacePosition.ValueType  # 1
+"""The one furthest left."""
+FACE_POSITION_RIGHT: FacePosition.ValueType  # 2
+"""The one furthest right."""
+FACE_POSITION_CENTER: FacePosition.ValueType  # 3
+"""The one in the middle of them; of an even number the larger one of the two there."""
+FACE_POSITION_LARGEST: FacePosition.ValueType  # 4
+"""The largest."""
+Global___FacePosition: _TypeAlias = FacePosition  # noqa: Y015
+
 class _Unscored:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -235,6 +269,110 @@ SEVERITY_WARNING: Severity.ValueType  # 2
 Global___Severity: _TypeAlias = Severity  # noqa: Y015
 
 @_typing.final
+class FacePlace(_message.Message):
+    """Where a face is at a time: a box, or a point where width and height are 0. Numbers are pixels of the displayed frame
+    from its top left corner, or shares of its width and height where none of them is greater than 1.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    x: _builtins.float
+    """The point, or the box's left edge."""
+    y: _builtins.float
+    """The point, or the box's top edge."""
+    width: _builtins.float
+    """The box's width."""
+    height: _builtins.float
+    """The box's height."""
+    @_builtins.property
+    def time(self) -> _duration_pb2.Duration:
+        """When, from the first frame."""
+
+    def __init__(
+        self,
+        *,
+        time: _duration_pb2.Duration | None = ...,
+        x: _builtins.float = ...,
+        y: _builtins.float = ...,
+        width: _builtins.float = ...,
+        height: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "time", b"time", "width", b"width", "x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FacePlace: _TypeAlias = FacePlace  # noqa: Y015
+
+@_typing.final
+class Speaker(_message.Message):
+    """Which face speaks. It is followed, and found again by its look after gaps and cuts; where it is not certain which face
+    it is, frames pass through untouched.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
+    position: Global___FacePosition.ValueType
+    """By position, or"""
+    @_builtins.property
+    def places(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacePlace]:
+        """by places, at most 1000, whose times rise. Each holds until the next, which may be on another face."""
+
+    def __init__(
+        self,
+        *,
+        position: Global___FacePosition.ValueType = ...,
+        places: _abc.Iterable[Global___FacePlace] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["places", b"places", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Speaker: _TypeAlias = Speaker  # noqa: Y015
+
+@_typing.final
+class Voice(_message.Message):
+    """A further face that speaks, with a speech of its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SPEECH_ASSET_ID_FIELD_NUMBER: _builtins.int
+    SPEAKER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What it is called; at most 40 characters."""
+    speech_asset_id: _builtins.str
+    """The speech; named as in SubmitJobRequest."""
+    @_builtins.property
+    def speaker(self) -> Global___Speaker:
+        """Which face it is."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        speech_asset_id: _builtins.str = ...,
+        speaker: Global___Speaker | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["speaker", b"speaker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "speaker", b"speaker", "speech_asset_id", b"speech_asset_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Voice: _TypeAlias = Voice  # noqa: Y015
+
+@_typing.final
 class JobOptions(_message.Message):
     """What a job is asked to do beyond its two files."""
 
@@ -243,6 +381,9 @@ class JobOptions(_message.Message):
     FIT_FIELD_NUMBER: _builtins.int
     KEEP_LENGTH_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    SPEAKER_FIELD_NUMBER: _builtins.int
+    SPEAKER_NAME_FIELD_NUMBER: _builtins.int
+    VOICES_FIELD_NUMBER: _builtins.int
     KEEP_SOUND_FIELD_NUMBER: _builtins.int
     BACKGROUND_VOLUME_FIELD_NUMBER: _builtins.int
     fit: Global___FitMode.ValueType
@@ -251,22 +392,35 @@ class JobOptions(_message.Message):
     """When the speech is shorter than the video: keep the video's whole length."""
     engine: _builtins.str
     """The engine's name; empty for the default."""
+    speaker_name: _builtins.str
+    """What that face is called, where others speak, too."""
     keep_sound: _builtins.bool
     """Mix the video's own sound under the speech; not together with a background asset."""
     background_volume: _builtins.float
     """What the samples of the sound under the speech are multiplied by, 0 to 2; 0.3 where it is not set."""
+    @_builtins.property
+    def speaker(self) -> Global___Speaker:
+        """The face that speaks the job's speech; where it is not set, the largest of each shot."""
+
+    @_builtins.property
+    def voices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Voice]:
+        """Further faces that speak, at most 3. The result lasts as long as the longest speech."""
+
     def __init__(
         self,
         *,
         fit: Global___FitMode.ValueType = ...,
         keep_length: _builtins.bool = ...,
         engine: _builtins.str = ...,
+        speaker: Global___Speaker | None = ...,
+        speaker_name: _builtins.str = ...,
+        voices: _abc.Iterable[Global___Voice] | None = ...,
         keep_sound: _builtins.bool = ...,
         background_volume: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_background_volume", b"_background_volume", "background_volume", b"background_volume"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_background_volume", b"_background_volume", "background_volume", b"background_volume", "speaker", b"speaker"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background_volume", b"_background_volume", "background_volume", b"background_volume", "engine", b"engine", "fit", b"fit", "keep_length", b"keep_length", "keep_sound", b"keep_sound"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background_volume", b"_background_volume", "background_volume", b"background_volume", "engine", b"engine", "fit", b"fit", "keep_length", b"keep_length", "keep_sound", b"keep_sound", "speaker", b"speaker", "speaker_name", b"speaker_name", "voices", b"voices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__background_volume: _TypeAlias = _typing.Literal["background_volume"]  # noqa: Y015
     _WhichOneofArgType__background_volume: _TypeAlias = _typing.Literal["_background_volume", b"_background_volume"]  # noqa: Y015
