@@ -24,6 +24,7 @@ from inference_node.engine.warp import (
 )
 from inference_node.speech.mouth import Shape
 
+_ASKED_SCALE = np.float32(10.0)
 _BELOW = 0.06
 """The window's middle lies so many heights below the closed lip line."""
 _SHUT = 0.012
@@ -71,6 +72,11 @@ class Canvas:
     masks: npt.NDArray[np.float32]
     """As in ``RenderedFrames``."""
 
+    @property
+    def apertures(self) -> npt.NDArray[np.float32]:
+        """What each mouth opens to, over the face's height [N]."""
+        return self.inputs["ASKED"][:, 0].astype(np.float32) / _ASKED_SCALE
+
     def windows(self, patches: Pixels) -> Pixels:
         """The windows of patches [N, WINDOW_HEIGHT, WINDOW_WIDTH, 3]."""
         corners = self.inputs["CORNER"].astype(np.intp)
@@ -87,7 +93,12 @@ def canvas(drawn: Sketch, looks: Looks) -> Canvas:
     axes, move, shapes = drawn.axes, drawn.move, drawn.shapes
     plan = plan_mouths(move, axes, PATCH, drawn.frames.crops.shape[1])
     outlines, ends = curves_of(move, axes)
-    numbers = (10.0 * move.aperture, 2.0 * shapes[:, Shape.WIDTH], 10.0 * axes.aperture, axes.turned() - 1.0)
+    numbers = (
+        _ASKED_SCALE * move.aperture,
+        2.0 * shapes[:, Shape.WIDTH],
+        _ASKED_SCALE * axes.aperture,
+        axes.turned() - 1.0,
+    )
     own = {
         "CORNER": _corners(drawn),
         "LINES": np.concatenate([outlines, *(look.laid_along(ends) for look in looks.likenesses)], axis=1),

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from inference_node.engine import painter
 from inference_node.engine.canvas import Canvas, Looks, canvas, looks_of
 from inference_node.engine.learning import LEAST_PAIRS, PAIRS, solve
-from inference_node.engine.port import EngineCard, FaceFrames, Memory, RenderedFrames, Tensors
-from inference_node.engine.practice import Lesson, lesson, pairs_of
+from inference_node.engine.port import EngineCard, FaceFrames, Memory, Pixels, RenderedFrames, Tensors
+from inference_node.engine.practice import lesson, pairs_of
 from inference_node.engine.sketch import sketch
 from inference_node.engine.warp import PATCH, patches_of, usable
 from inference_node.speech.listener import Listener
@@ -19,7 +19,10 @@ from inference_node.speech.mouth import MouthTrack
 
 _MODEL, _LEARNING = "viseme", "viseme_learn"
 _BATCH = 16
+_SEEN_SHARE = 0.9  # of the pairs: what only a tenth of them goes beyond was hardly seen
 _LEARNT_AT_ONCE = 8
+_BEYOND = 0.02
+"""What was learnt of mouths is not trusted for those that open so much further."""
 _NOTHING_LEARNT = np.zeros((painter.HEAD_OUTPUTS, painter.VARIABLES), dtype=np.float32)
 
 
@@ -30,6 +33,13 @@ class VisemeMemory:
     looks: Looks
     head: npt.NDArray[np.float32]
     """What was learnt [HEAD_OUTPUTS, VARIABLES]; zeros where there was too little to learn from."""
+    reach: float = 0.0
+    """Up to which aperture it was learnt."""
+
+    def heads(self, drawn: Canvas) -> npt.NDArray[np.float32]:
+        """What was learnt for each of N frames [N, HEAD_OUTPUTS, VARIABLES], less of it the wider they open beyond."""
+        trust = np.clip(1.0 - (drawn.apertures - self.reach) / _BEYOND, 0.0, 1.0).astype(np.float32)
+        return np.ascontiguousarray(self.head * trust[:, None, None])
 
 
 class VisemeEngine:
@@ -67,13 +77,16 @@ class VisemeEngine:
             return VisemeMemory(looks=looks, head=_NOTHING_LEARNT)
         gram = np.zeros((painter.VARIABLES, painter.VARIABLES))
         right = np.zeros((painter.VARIABLES, painter.HEAD_OUTPUTS))
+        apertures = []
         for start in range(0, len(pairs), _LEARNT_AT_ONCE):
             part = pairs[start : start + _LEARNT_AT_ONCE]
-            inputs = await asyncio.to_thread(_studied, frames, part, looks)
-            answer = await self._tensors.infer(_LEARNING, inputs, painter.LEARN_OUTPUTS)
+            drawn, truth = await asyncio.to_thread(_studied, frames, part, looks)
+            apertures.append(drawn.apertures)
+            answer = await self._tensors.infer(_LEARNING, {**drawn.inputs, "TRUTH": truth}, painter.LEARN_OUTPUTS)
             gram += answer["GRAM"].astype(np.float64).sum(axis=0)
             right += answer["RIGHT"].astype(np.float64).sum(axis=0)
-        return VisemeMemory(looks=looks, head=await asyncio.to_thread(solve, gram, right))
+        reach = float(np.quantile(np.concatenate(apertures), _SEEN_SHARE))
+        return VisemeMemory(looks=looks, head=await asyncio.to_thread(solve, gram, right), reach=reach)
 
     async def render(self, frames: FaceFrames, shapes: npt.NDArray[np.float32], memory: Memory) -> RenderedFrames:
         """Paint the shapes into the frames."""
@@ -84,8 +97,8 @@ class VisemeEngine:
         for start in range(0, len(seen), _BATCH):
             part = seen[start : start + _BATCH]
             drawn = await asyncio.to_thread(_drawn, frames.part(part), shapes[part], known.looks)
-            head = np.repeat(known.head[None], len(part), axis=0)
-            answer = await self._tensors.infer(_MODEL, {**drawn.inputs, "HEAD": head}, [painter.OUTPUT])
+            inputs = {**drawn.inputs, "HEAD": known.heads(drawn)}
+            answer = await self._tensors.infer(_MODEL, inputs, [painter.OUTPUT])
             patches[part], masks[part] = answer[painter.OUTPUT], drawn.masks
         return RenderedFrames(patches=patches, masks=masks)
 
@@ -94,7 +107,7 @@ def _drawn(frames: FaceFrames, shapes: npt.NDArray[np.float32], looks: Looks) ->
     return canvas(sketch(frames, shapes, looks.warp.rest_width), looks)
 
 
-def _studied(frames: FaceFrames, pairs: list[tuple[int, int]], looks: Looks) -> dict[str, npt.NDArray[np.generic]]:
-    taught: Lesson = lesson(frames, pairs, looks.warp.rest_width, PATCH)
+def _studied(frames: FaceFrames, pairs: list[tuple[int, int]], looks: Looks) -> tuple[Canvas, Pixels]:
+    taught = lesson(frames, pairs, looks.warp.rest_width, PATCH)
     drawn = canvas(taught.sketch, looks)
-    return {**drawn.inputs, "TRUTH": drawn.windows(taught.truth)}
+    return drawn, drawn.windows(taught.truth)

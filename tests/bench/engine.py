@@ -84,7 +84,7 @@ async def network_inputs(face: Face, tensors: Tensors) -> dict[str, npt.NDArray[
     memory = await engine.remember(frames)
     track = await engine.hear(decode_speech(encode_speech(SPEECH, MediaLimits(), BALANCED.speech)))
     drawn = canvas(sketch(frames, track.at(np.arange(BATCH) / RATE + 1.0), memory.looks.warp.rest_width), memory.looks)
-    return {**drawn.inputs, "HEAD": np.repeat(memory.head[None], BATCH, axis=0)}
+    return {**drawn.inputs, "HEAD": memory.heads(drawn)}
 
 
 async def rate_of(call: Callable[[], Awaitable[object]], at_once: int) -> float:
@@ -248,7 +248,7 @@ async def show_steps(face: Face) -> None:
         part = frames.part(range(start, min(start + BATCH, len(times))))
         with clock.step("lay out lips"):
             drawn = canvas(sketch(part, track.at(times[start : start + BATCH]), rest_width), memory.looks)
-        head = np.repeat(memory.head[None], len(part.crops), axis=0)
+        head = memory.heads(drawn)
         with clock.step("network"):
             painted = (await local.infer("viseme", {**drawn.inputs, "HEAD": head}, [painter.OUTPUT]))[painter.OUTPUT]
         told_us = tuple(int(at * 1e6) for at in times[start : start + BATCH])

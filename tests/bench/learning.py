@@ -74,7 +74,7 @@ async def judge(frames: FaceFrames, tensors: LocalTensors) -> Judged:
         taught = lesson(unknown, pairs[start : start + BATCH], memory.looks.warp.rest_width, PATCH)
         drawn = canvas(taught.sketch, memory.looks)
         boxes = list(_boxes(taught.sketch.move.target))
-        head = np.repeat(memory.head[None], len(boxes), axis=0)
+        head = memory.heads(drawn)
         only = {name: drawn.inputs[name] for name in warp.INPUTS}
         found = (
             await tensors.infer("warp", only, [warp.OUTPUT]),

@@ -111,6 +111,16 @@ async def test_what_was_learnt_brings_a_face_nearer_to_its_own_frames(tensors: L
     assert errors[1] < errors[0]
 
 
+async def test_what_was_learnt_of_a_closed_mouth_is_not_trusted_for_a_wide_one(engine: VisemeEngine) -> None:
+    given = frames(*(0.0005 * at for at in range(18)))
+    memory = await engine.remember(given)
+    assert memory.head.any()
+    drawn = canvas(sketch(frames(0.0, 0.0), shapes(CLOSED, OPEN), memory.looks.warp.rest_width), memory.looks)
+    closed, wide = memory.heads(drawn)
+    np.testing.assert_array_equal(closed, memory.head)
+    assert not wide.any()
+
+
 async def test_a_single_picture_is_too_little_to_learn_from_and_is_painted_all_the_same(engine: VisemeEngine) -> None:
     photo = frames(0.0)
     memory = await engine.remember(photo)
