@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from inference_node.engine.port import FaceFrames
 from inference_node.engine.rig import LOWER_INNER, PER_APERTURE, POINTS, UPPER_INNER
+from inference_node.engine.warp import PATCH
 
 MEAN_FACE = np.array(json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8")), dtype=np.float32)
 """Its points in a crop of 320 pixels [468, 2]; its mouth is closed."""
@@ -44,3 +45,26 @@ def frames(*apertures: float) -> FaceFrames:
     """One frame for each aperture."""
     points = np.stack([landmarks(aperture) for aperture in apertures])
     return FaceFrames(crops=np.stack([picture(one) for one in points]), landmarks=points)
+
+
+def mouth(patch: npt.NDArray[np.uint8]) -> npt.NDArray[np.int_]:
+    """The part of a painted patch between nose, chin and the mouth's corners."""
+    left, right, top, bottom = MEAN_FACE[61, 0], MEAN_FACE[291, 0], MEAN_FACE[0, 1] - 8, MEAN_FACE[152, 1] - 8
+    return patch[int(top) - PATCH.y : int(bottom) - PATCH.y, int(left) - PATCH.x : int(right) - PATCH.x].astype(int)
+
+
+def hole(patch: npt.NDArray[np.uint8], dark: int) -> int:
+    """Pixels around the mouth that are as dark as a cavity or as white as teeth."""
+    area = mouth(patch)
+    pale = area[..., 0] - area[..., 1] < 25
+    return int(((area.sum(axis=2) < dark) | pale).sum())
+
+
+def outside(mask: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Which pixels of a painted patch lie outside of its mask."""
+    down, right = np.mgrid[PATCH.y : PATCH.y + PATCH.height, PATCH.x : PATCH.x + PATCH.width]
+    centre_x, centre_y, along, across = mask[:4] * 320
+    away_x, away_y = right - centre_x, down - centre_y
+    u = (away_x * np.cos(mask[4]) + away_y * np.sin(mask[4])) / along
+    v = (away_y * np.cos(mask[4]) - away_x * np.sin(mask[4])) / across
+    return np.asarray(np.hypot(u, v) >= 1.0)

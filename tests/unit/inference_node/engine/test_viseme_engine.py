@@ -13,9 +13,10 @@ from inference_node.engine.registry import MODEL_REPOSITORY
 from inference_node.engine.sketch import sketch
 from inference_node.engine.viseme import VisemeEngine
 from inference_node.engine.warp import PATCH, WarpEngine, patches_of
-from tests.mean_face import MEAN_FACE, frames
+from tests.mean_face import frames, hole, mouth, outside
 
 CLOSED, OPEN = (0.0, 0.0, 0.0, 0.0), (0.09, 0.0, 0.0, 0.0)
+DARK = 250
 TALKING = (0.0, 0.01, 0.03, 0.05, 0.08, 0.1, 0.09, 0.06, 0.04, 0.02, 0.0, 0.0, 0.03, 0.07, 0.1, 0.06, 0.02, 0.0)
 
 
@@ -33,45 +34,25 @@ def engine(tensors: LocalTensors) -> VisemeEngine:
     return VisemeEngine(tensors)
 
 
-def mouth(patch: npt.NDArray[np.uint8]) -> npt.NDArray[np.int_]:
-    """The part of a patch between nose, chin and the mouth's corners."""
-    left, right, top, bottom = MEAN_FACE[61, 0], MEAN_FACE[291, 0], MEAN_FACE[0, 1] - 8, MEAN_FACE[152, 1] - 8
-    return patch[int(top) - PATCH.y : int(bottom) - PATCH.y, int(left) - PATCH.x : int(right) - PATCH.x].astype(int)
-
-
-def hole(patch: npt.NDArray[np.uint8]) -> int:
-    """Pixels around the mouth that are as dark as a cavity or as white as teeth."""
-    area = mouth(patch)
-    dark = area.sum(axis=2) < 250
-    pale = area[..., 0] - area[..., 1] < 25
-    return int((dark | pale).sum())
-
-
 async def test_an_open_mouth_closes_and_a_closed_one_opens(engine: VisemeEngine) -> None:
     given = frames(0.1, 0.0)
     memory = await engine.remember(given)
     shut = await engine.render(given, shapes(CLOSED, CLOSED), memory)
     wide = await engine.render(given, shapes(OPEN, OPEN), memory)
     for index in (0, 1):
-        assert hole(shut.patches[index]) < 0.2 * hole(wide.patches[index])
-        assert hole(wide.patches[index]) > 200
+        assert hole(shut.patches[index], DARK) < 0.2 * hole(wide.patches[index], DARK)
+        assert hole(wide.patches[index], DARK) > 200
 
 
 async def test_outside_the_ellipse_no_pixel_changes(engine: VisemeEngine) -> None:
     given = frames(0.1, 0.0)
     painted = await engine.render(given, shapes(CLOSED, OPEN), await engine.remember(given))
-    down, right = np.mgrid[PATCH.y : PATCH.y + PATCH.height, PATCH.x : PATCH.x + PATCH.width]
     before = patches_of(given.crops)
     for index in range(2):
-        centre_x, centre_y, along, across = painted.masks[index, :4] * 320
-        angle = painted.masks[index, 4]
-        away_x, away_y = right - centre_x, down - centre_y
-        u = (away_x * np.cos(angle) + away_y * np.sin(angle)) / along
-        v = (away_y * np.cos(angle) - away_x * np.sin(angle)) / across
-        outside = np.hypot(u, v) >= 1.0
-        assert outside.any()
-        np.testing.assert_array_equal(painted.patches[index][outside], before[index][outside])
-        assert (painted.patches[index][~outside] != before[index][~outside]).any()
+        beyond = outside(painted.masks[index])
+        assert beyond.any()
+        np.testing.assert_array_equal(painted.patches[index][beyond], before[index][beyond])
+        assert (painted.patches[index][~beyond] != before[index][~beyond]).any()
 
 
 async def test_a_frame_is_the_same_alone_and_among_others(engine: VisemeEngine) -> None:
@@ -127,7 +108,7 @@ async def test_a_single_picture_is_too_little_to_learn_from_and_is_painted_all_t
     assert not memory.head.any()
     assert memory.looks.likenesses[0] is NOTHING
     wide = await engine.render(photo, shapes(OPEN), memory)
-    assert hole(wide.patches[0]) > 150
+    assert hole(wide.patches[0], DARK) > 150
 
 
 async def test_nothing_is_painted_where_there_is_no_face(engine: VisemeEngine) -> None:

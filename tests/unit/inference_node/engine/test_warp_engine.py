@@ -7,13 +7,14 @@ import torch
 
 from inference_node.engine.face_axes import FaceAxes
 from inference_node.engine.local import LocalTensors
-from inference_node.engine.port import FaceFrames, RenderedFrames
+from inference_node.engine.port import FaceFrames
 from inference_node.engine.warp import INPUTS, OUTPUT, PATCH, WarpEngine
 from inference_node.training import warp_export
-from tests.mean_face import MEAN_FACE, landmarks
+from tests.mean_face import MEAN_FACE, hole, landmarks, outside
 from tests.mean_face import frames as frames_of
 
 _REPOSITORY = Path(warp_export.__file__).resolve().parent.parent / "model_repository"
+DARK = 200
 _CLOSED, _OPEN = (0.0, 0.0, 0.0, 0.0), (0.09, 0.0, 0.0, 0.0)
 
 
@@ -26,25 +27,15 @@ def engine() -> WarpEngine:
     return WarpEngine(LocalTensors(_REPOSITORY, observe=lambda _model, _seconds: None))
 
 
-def _hole(rendered: RenderedFrames, index: int) -> int:
-    """Pixels around the mouth that are as dark as a cavity or as white as teeth."""
-    left, right, top, bottom = MEAN_FACE[61, 0], MEAN_FACE[291, 0], MEAN_FACE[0, 1] - 8, MEAN_FACE[152, 1] - 8
-    rows = slice(int(top) - PATCH.y, int(bottom) - PATCH.y)
-    area = rendered.patches[index, rows, int(left) - PATCH.x : int(right) - PATCH.x].astype(int)
-    dark = area.sum(axis=2) < 200
-    pale = area[..., 0] - area[..., 1] < 25
-    return int((dark | pale).sum())
-
-
 async def test_an_open_mouth_closes_and_a_closed_one_opens(engine: WarpEngine) -> None:
     frames = frames_of(0.1, 0.0)
     memory = await engine.remember(frames)
     shut = await engine.render(frames, _shapes(_CLOSED, _CLOSED), memory)
     wide = await engine.render(frames, _shapes(_OPEN, _OPEN), memory)
-    assert _hole(shut, 0) < 25
-    assert _hole(shut, 1) < 25
-    assert _hole(wide, 0) > 300
-    assert _hole(wide, 1) > 300
+    assert hole(shut.patches[0], DARK) < 25
+    assert hole(shut.patches[1], DARK) < 25
+    assert hole(wide.patches[0], DARK) > 300
+    assert hole(wide.patches[1], DARK) > 300
 
 
 async def test_what_shows_in_an_opened_mouth_is_the_persons_own(engine: WarpEngine) -> None:
@@ -61,25 +52,19 @@ async def test_a_mouth_that_never_opens_gets_an_inside_that_is_made_up(engine: W
     memory = await engine.remember(frames_of(0.0, 0.002))
     assert memory.inside.made_up
     wide = await engine.render(frames_of(0.0), _shapes(_OPEN), memory)
-    assert _hole(wide, 0) > 300
+    assert hole(wide.patches[0], DARK) > 300
 
 
 async def test_outside_the_ellipse_no_pixel_changes(engine: WarpEngine) -> None:
     frames = frames_of(0.1, 0.0)
     memory = await engine.remember(frames)
     painted = await engine.render(frames, _shapes(_CLOSED, _OPEN), memory)
-    down, right = np.mgrid[PATCH.y : PATCH.y + PATCH.height, PATCH.x : PATCH.x + PATCH.width]
     for index in range(2):
-        centre_x, centre_y, along, across = painted.masks[index, :4] * 320
-        angle = painted.masks[index, 4]
-        away_x, away_y = right - centre_x, down - centre_y
-        u = (away_x * np.cos(angle) + away_y * np.sin(angle)) / along
-        v = (away_y * np.cos(angle) - away_x * np.sin(angle)) / across
-        outside = np.hypot(u, v) >= 1.0
+        beyond = outside(painted.masks[index])
         before = frames.crops[index, PATCH.y : PATCH.y + PATCH.height, PATCH.x : PATCH.x + PATCH.width]
-        assert outside.any()
-        np.testing.assert_array_equal(painted.patches[index][outside], before[outside])
-        assert (painted.patches[index][~outside] != before[~outside]).any()
+        assert beyond.any()
+        np.testing.assert_array_equal(painted.patches[index][beyond], before[beyond])
+        assert (painted.patches[index][~beyond] != before[~beyond]).any()
 
 
 async def test_a_frame_is_the_same_alone_and_among_others(engine: WarpEngine) -> None:
