@@ -10,6 +10,7 @@ from inference_node.speech.features import mel_features, row_count
 from inference_node.speech.mouth import MouthTrack
 from inference_node.speech.reach import evened
 from inference_node.speech.settle import settled
+from inference_node.speech.talking import hushed
 
 CONTEXT_ROWS = 44
 """Rows that the network looks back and ahead from each row that it answers."""
@@ -32,9 +33,11 @@ class Listener:
         result does not depend on where the pieces end.
         """
         mel = await asyncio.to_thread(mel_features, samples, CONTEXT_ROWS)
-        pieces = []
+        shapes, log_odds = [], []
         for first in range(0, row_count(len(samples)), PIECE_ROWS):
             piece = mel[first : first + PIECE_ROWS + 2 * CONTEXT_ROWS]
-            answer = await self._tensors.infer(MODEL, {"mel": piece[None]}, ["shapes"])
-            pieces.append(answer["shapes"][0].astype(np.float32))
-        return MouthTrack(shapes=settled(evened(np.concatenate(pieces))))
+            answer = await self._tensors.infer(MODEL, {"mel": piece[None]}, ["shapes", "talking"])
+            shapes.append(answer["shapes"][0].astype(np.float32))
+            log_odds.append(answer["talking"][0].astype(np.float32))
+        spoken = hushed(np.concatenate(shapes), np.concatenate(log_odds))
+        return MouthTrack(shapes=settled(evened(spoken)))

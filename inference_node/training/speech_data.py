@@ -1,7 +1,7 @@
 """Make the speech that the listening network learns from: ``python -m inference_node.training.speech_data``.
 
 Everything is synthetic: texts of ``speech_text``, spoken by espeak-ng, with mouths by ``speech_phones``, spoilt by
-``speech_room``. The same seed gives the same data.
+``speech_room``; beside them speech over tunes (``speech_talk_data``). The same seed gives the same data.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from inference_node.speech.features import HOP, SAMPLE_RATE, mel_features
 from inference_node.training import speech_festival, speech_flite
 from inference_node.training.speech_phones import mouth_targets
 from inference_node.training.speech_room import breath, music, noise, recorded, resampled
+from inference_node.training.speech_talk_data import talks
 from inference_node.training.speech_text import random_english, random_script, random_text
 from inference_node.training.speech_voice import Delivery, Phone, Synthesiser, Utterance, VoiceError
 
@@ -40,6 +41,8 @@ class Shard:
     path: Path
     seed: int
     clips: int
+    talk: bool = False
+    """Whether it tells when somebody speaks instead of what the mouth does."""
 
 
 def main() -> None:
@@ -47,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument("--shards", type=int, default=30)
+    parser.add_argument("--talks", type=int, default=4, help="shards of speech over tunes, and of tunes alone")
     parser.add_argument("--clips", type=int, default=64, help="clips of about 8 s in a shard")
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
@@ -54,6 +58,10 @@ def main() -> None:
     shards = [
         Shard(path=options.folder / f"shard-{seed:03d}.npz", seed=seed, clips=options.clips)
         for seed in range(options.shards)
+    ]
+    shards += [
+        Shard(path=options.folder / f"talk-{seed:03d}.npz", seed=1000 + seed, clips=options.clips, talk=True)
+        for seed in range(options.talks)
     ]
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # A process for each shard: espeak-ng can be started only once in a process.
@@ -63,18 +71,19 @@ def main() -> None:
 
 
 def write_shard(shard: Shard) -> float:
-    """Write one file: rows of features and mouths of all clips one after another, and where each clip ends."""
+    """Write one file: rows of features and of what is told of all clips one after another, and where each ends."""
     rng = np.random.default_rng(shard.seed)
     voice = Synthesiser()
-    features, mouths, ends = [], [], []
-    for _ in range(shard.clips):
-        mel, mouth = _clip(voice, rng)
-        features.append(mel.astype(np.float16))
-        mouths.append(mouth.astype(np.float16))
-        ends.append(len(mel))
-    rows = int(np.sum(ends))
-    np.savez(shard.path, mel=np.concatenate(features), mouth=np.concatenate(mouths), ends=np.cumsum(ends))
-    return rows * HOP / SAMPLE_RATE
+    clips: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = []
+    while len(clips) < shard.clips:
+        clips += talks(_with_pauses(_spoken(voice, rng), rng), rng) if shard.talk else [_clip(voice, rng)]
+    mel, told = (np.concatenate([clip[part] for clip in clips]).astype(np.float16) for part in (0, 1))
+    ends = np.cumsum([len(clip[0]) for clip in clips])
+    if shard.talk:
+        np.savez(shard.path, mel=mel, talking=told, ends=ends)
+    else:
+        np.savez(shard.path, mel=mel, mouth=told, ends=ends)
+    return len(mel) * HOP / SAMPLE_RATE
 
 
 def _clip(voice: Synthesiser, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -21,7 +21,7 @@ from inference_node.training.speech_net import SHAPES, SOUNDS, ListeningNet, Ope
 from inference_node.training.speech_room import recorded, resampled, telephoned
 
 _VARIANTS = 16
-_TELEPHONE_EVERY = 5
+_TELEPHONE_EVERY = 3
 _STRETCH = 0.18
 _RIDGE = 0.03
 _PRIOR = 0.3

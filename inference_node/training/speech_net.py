@@ -18,6 +18,8 @@ _CHANNELS = 112
 _DILATIONS = (1, 2, 3, 4, 6, 8)
 REACH_ROWS = 1 + sum(_DILATIONS)
 """Rows that the convolutions look back and ahead."""
+_TALK_CHANNELS = 32
+_TALK_DILATIONS = (1, 3, 6, 12)
 _LAGS = (-12, -8, -4, 0, 4, 8, 12)
 _GROUP = 2
 _SMOOTHING = np.hanning(9)[1:-1] / np.hanning(9).sum()
@@ -31,6 +33,8 @@ _SPEAKING_FROM, _SPEAKING_AT = 0.012, 0.026
 
 _MAXIMUM_STEPS = (1, 2, 4, 8, 5)
 _MARGIN_ROWS = CONTEXT_ROWS - REACH_ROWS
+if 2 * sum(_TALK_DILATIONS) != CONTEXT_ROWS:
+    raise ValueError("the listener gives another context than hearing somebody speak takes")
 if _MARGIN_ROWS != _READY_ROWS + _FADE_ROWS or sum(_MAXIMUM_STEPS) != _HELD_ROWS + _READY_ROWS:
     raise ValueError("the listener gives another context than the network takes")
 
@@ -71,6 +75,24 @@ class ListeningNet(nn.Module):
         return torch.stack(shapes, dim=2)
 
 
+class TalkNet(nn.Module):
+    """Log-mel rows [N, T, BANDS] to the log odds that somebody speaks, [N, T - 2 * CONTEXT_ROWS]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        entering = BANDS
+        for dilation in _TALK_DILATIONS:
+            layers += [nn.Conv1d(entering, _TALK_CHANNELS, 5, dilation=dilation), nn.ReLU()]
+            entering = _TALK_CHANNELS
+        self.layers = nn.Sequential(*layers, nn.Conv1d(_TALK_CHANNELS, 1, 1))
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Log odds; see the class."""
+        odds: Tensor = self.layers(mel.transpose(1, 2))
+        return odds[:, 0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
     """A linear reading of the aperture, from sounds (:func:`sounds_of`) and from the shapes that are heard.
@@ -94,16 +116,17 @@ class SpeakingNet(nn.Module):
     Where the listening network hears nobody speak, the mouth is closed whatever the reading.
     """
 
-    def __init__(self, heard: ListeningNet, opening: Opening) -> None:
+    def __init__(self, heard: ListeningNet, talk: TalkNet, opening: Opening) -> None:
         super().__init__()
         self.heard = heard
+        self.talk = talk
         kernel = np.einsum("s,sbk->bk", opening.sounds, sound_basis())
         self.kernel = nn.Parameter(torch.from_numpy(kernel[None].astype(np.float32)), requires_grad=False)
         self.weights = nn.Parameter(torch.from_numpy(opening.shapes.astype(np.float32)), requires_grad=False)
         self.level = opening.level
 
-    def forward(self, mel: Tensor) -> Tensor:
-        """Mouth shapes [1, T - 2 * CONTEXT_ROWS, 4]."""
+    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Mouth shapes [1, T - 2 * CONTEXT_ROWS, 4] and log odds that somebody speaks [1, T - 2 * CONTEXT_ROWS]."""
         heard = self.heard(mel)
         speaking = ((heard[:, :, 0] - _SPEAKING_FROM) / (_SPEAKING_AT - _SPEAKING_FROM)).clamp(0.0, 1.0)
         unused = _MARGIN_ROWS - _FADE_ROWS - _HELD_ROWS
@@ -115,7 +138,7 @@ class SpeakingNet(nn.Module):
         sounds = nn.functional.conv1d(mel.transpose(1, 2)[:, :, spare:-spare], self.kernel)[:, 0]
         kept = heard[:, _MARGIN_ROWS:-_MARGIN_ROWS]
         aperture = torch.relu(sounds + (kept * self.weights).sum(dim=2) + self.level) * speaking
-        return torch.cat([aperture[:, :, None], kept[:, :, 1:]], dim=2)
+        return torch.cat([aperture[:, :, None], kept[:, :, 1:]], dim=2), self.talk(mel)
 
 
 def sound_basis() -> npt.NDArray[np.float64]:

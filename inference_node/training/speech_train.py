@@ -8,13 +8,14 @@ opening anew. The same seed, data and start give the same weights. The export go
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
 from onnx import numpy_helper
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from inference_node.speech.features import BANDS, digital_silence
@@ -22,13 +23,17 @@ from inference_node.speech.listener import CONTEXT_ROWS
 from inference_node.training.network_file import write_network
 from inference_node.training.speech_data import DEFAULT_FOLDER
 from inference_node.training.speech_lips import fitted, judged, lessons, read_clips
-from inference_node.training.speech_net import APERTURE_SCALE, REACH_ROWS, ListeningNet, Opening, SpeakingNet
+from inference_node.training.speech_net import APERTURE_SCALE, REACH_ROWS, ListeningNet, Opening, SpeakingNet, TalkNet
+from inference_node.training.speech_talk import trained
 
 DEFAULT_MODEL = Path(__file__).parents[1] / "model_repository" / "speech" / "1" / "model.onnx"
 _ROWS = 200
 _BATCH = 16
 _PEAK_RATE, _GOING_ON_RATE = 3e-3, 1e-3
 _SHUTTING_ROWS = 8
+
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +51,12 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--start", type=Path, help="an exported network to go on from")
+    parser.add_argument("--talk", action="store_true", help="with --start: learn anew when somebody speaks")
     parser.add_argument("--clips", type=Path, help="a folder of clips, each of one person who speaks")
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    net = started(options.start) if options.start else ListeningNet()
+    net = started(options.start, "heard.", ListeningNet()) if options.start else ListeningNet()
     if options.steps:
         shards = sorted(options.folder.glob("shard-*.npz"))
         if len(shards) < 2:
@@ -58,7 +64,8 @@ def main() -> None:
         held_back = load(shards[-1:])
         train(net, load(shards[:-1]), held_back, options.steps, _GOING_ON_RATE if options.start else _PEAK_RATE)
         print(describe(net, held_back))  # noqa: T201 - a command's output
-    export(SpeakingNet(net.eval(), opening_of(net, options.clips)), options.model)
+    talk = started(options.start, "talk.", TalkNet()) if options.start and not options.talk else trained(options.folder)
+    export(SpeakingNet(net.eval(), talk.eval(), opening_of(net, options.clips)), options.model)
 
 
 def opening_of(net: ListeningNet, folder: Path | None) -> Opening:
@@ -74,17 +81,16 @@ def opening_of(net: ListeningNet, folder: Path | None) -> Opening:
     return fitted([variants for _, variants, _ in clips])
 
 
-def started(path: Path) -> ListeningNet:
-    """The listening network of an exported model."""
+def started(path: Path, prefix: str, net: Net) -> Net:
+    """A network with the weights of an exported model, where their names have a prefix."""
     found = {
-        initial.name.removeprefix("heard."): torch.from_numpy(numpy_helper.to_array(initial).copy())
+        initial.name.removeprefix(prefix): torch.from_numpy(numpy_helper.to_array(initial).copy())
         for initial in onnx.load(str(path)).graph.initializer
     }
-    net = ListeningNet()
     kept = {name: value for name, value in found.items() if name in net.state_dict()}
     lacking = [name for name in net.state_dict() if name not in kept and not name.endswith("num_batches_tracked")]
     if lacking:
-        raise SystemExit(f"{path} is no listening network: it lacks {lacking[0]}")
+        raise SystemExit(f"{path} cannot be gone on from: it lacks {prefix}{lacking[0]}")
     net.load_state_dict(kept, strict=False)
     return net
 
@@ -152,7 +158,7 @@ def export(net: SpeakingNet, path: Path) -> None:
         net,
         (torch.zeros(1, 4 * CONTEXT_ROWS, BANDS),),
         input_names=["mel"],
-        output_names=["shapes"],
+        output_names=["shapes", "talking"],
         opset_version=18,
         dynamic_shapes={"mel": {1: torch.export.Dim("rows", min=2 * CONTEXT_ROWS + 1)}},
         dynamo=True,

@@ -2,7 +2,7 @@
 
 A row for each kind of sound: the variance of the aperture in the pause over that in the speech around it, the
 correlation with what the clean speech gave and the ratio of standard deviations. Last come sounds without any speech:
-how far they open the mouth, as a share of what the speech does.
+how far they open the mouth, and mean and standard deviation of the aperture, as shares of what the speech does.
 """
 
 import numpy as np
@@ -12,7 +12,8 @@ from tests.bench.aperture import Reading, lively
 from tests.bench.cast import Clip
 from tests.bench.clips import RATE as SOUND_RATE
 from tests.bench.mouths import Mouth
-from tests.bench.spoilt import SPOILT, music, pink
+from tests.bench.spoilt import SPOILT, pink
+from tests.bench.tunes import TUNES
 
 Samples = npt.NDArray[np.float32]
 
@@ -39,9 +40,10 @@ def print_pauses(mouth: Mouth, pairs: list[tuple[Clip, Clip]]) -> None:
             figures = f"{np.corrcoef(one, other)[0, 1]:.2f} | {other.std() / one.std():.2f}"
             print(f"{who} | {kind} | {stillness(heard, pause_s):.3f} | {figures} |", flush=True)
         for kind, sound in wordless(len(speech)).items():
-            print(
-                f"{who} | {kind} | opens to {openness(mouth.says(face, sound), clean, pause_s):.0%} | | |", flush=True
-            )
+            heard = mouth.says(face, sound)
+            mean, deviation = shares(heard, clean, pause_s)
+            opened = f"opens to {openness(heard, clean, pause_s):.0%}"
+            print(f"{who} | {kind} | {opened} | mean {mean:.0%} | deviation {deviation:.0%} |", flush=True)
 
 
 def with_pause(speech: Samples) -> tuple[Samples, float]:
@@ -68,13 +70,20 @@ def openness(reading: Reading, clean: Reading, pause_s: float) -> float:
     return float((np.quantile(after, 0.95) - shut) / (opened - shut))
 
 
+def shares(reading: Reading, clean: Reading, pause_s: float) -> tuple[float, float]:
+    """Mean of the aperture over the shut mouth and its standard deviation, as shares of what speech has."""
+    shut = float(np.median(_resting(clean, pause_s)))
+    spoken = _speaking(clean, pause_s)
+    after = reading.between(_SETTLING_S, float(reading.times[-1]))
+    return float((after.mean() - shut) / (spoken.mean() - shut)), float(after.std() / spoken.std())
+
+
 def wordless(count: int) -> dict[str, Samples]:
     """Sounds without any speech."""
     return {
         "silence alone": np.zeros(count, np.float32),
-        "music alone": music(count) * _LEVEL,
         "noise alone": pink(count) * _LEVEL,
-    }
+    } | {f"{kind} alone": play(count) * _LEVEL for kind, play in TUNES.items()}
 
 
 def _resting(reading: Reading, pause_s: float) -> npt.NDArray[np.float64]:

@@ -1,5 +1,6 @@
 # ruff: noqa: RUF001 - phonetic letters are the matter here
 import json
+import re
 import wave
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -136,6 +137,42 @@ async def test_the_mouth_moves_alike_however_the_sound_was_taken(
     assert heard[:15, Shape.APERTURE].max() < NEARLY_CLOSED, "nobody has spoken yet"
 
 
+def horns(count: int) -> npt.NDArray[np.float32]:
+    """Three horns that play chords in thirds, tongued twice a second, with a hall behind them."""
+    seconds = np.arange(count) / 16_000
+    beat = seconds % 0.5
+    blown = np.minimum(1.0, beat / 0.06) * np.clip((0.46 - beat) / 0.06, 0.0, 1.0)
+    out = np.zeros(count)
+    for note in (0, 4, 7):
+        steps = np.array([0, 5, 7, 2, 9, 4])[(seconds / 0.5).astype(int) % 6]
+        turns = np.cumsum(174.6 * 2 ** ((note + steps) / 12)) / 16_000
+        for tone in range(1, 12):
+            out += blown ** (1 + 0.3 * tone) * np.sin(2 * np.pi * tone * turns + note) / tone
+    hall = np.random.default_rng(2).standard_normal(8000) * np.exp(-np.arange(8000) / 2000) * 0.01
+    wet = out + np.convolve(out, hall)[:count]
+    return (0.1 * wet / np.abs(wet).max()).astype(np.float32)
+
+
+async def test_music_alone_keeps_the_mouth_nearly_closed(tensors: InProcess, sentence: npt.NDArray[np.float32]) -> None:
+    spoken = (await Listener(tensors).hear(sentence)).shapes[:, Shape.APERTURE]
+    played = (await Listener(tensors).hear(horns(8 * 16_000))).shapes[:, Shape.APERTURE]
+    assert played.mean() < 0.1 * spoken.mean()
+    assert played.std() < 0.1 * spoken.std()
+
+
+async def test_speech_over_music_opens_the_mouth_and_the_music_after_it_does_not(
+    tensors: InProcess, sentence: npt.NDArray[np.float32]
+) -> None:
+    alone = (await Listener(tensors).hear(sentence)).shapes[:, Shape.APERTURE]
+    samples = np.concatenate([sentence, np.zeros(4 * 16_000, np.float32)])
+    played = horns(len(samples))
+    samples += played * (0.3 * np.sqrt(np.mean(np.square(sentence)) / np.mean(np.square(played))))
+    heard = (await Listener(tensors).hear(samples)).shapes[:, Shape.APERTURE]
+    end = len(sentence) // 160
+    assert heard[:end].mean() > 0.7 * alone.mean()
+    assert heard[end + 50 : -50].var() < 0.1 * heard[:end].var()
+
+
 @pytest.mark.parametrize("kind", ["clean", "quiet", "clipped", "noisy"])
 async def test_a_pause_keeps_the_mouth_still(tensors: InProcess, sentence: npt.NDArray[np.float32], kind: str) -> None:
     pause = np.zeros(32_000, np.float32)
@@ -167,3 +204,10 @@ async def test_long_speech_is_shown_to_the_network_in_pieces(
 
 async def test_the_shortest_speech_has_a_track(tensors: InProcess) -> None:
     assert (await Listener(tensors).hear(np.zeros(10, np.float32))).shapes.shape == (1, 4)
+
+
+@pytest.mark.parametrize("name", ["config.pbtxt", "configs/gpu.pbtxt"])
+def test_triton_is_told_of_every_tensor_of_the_network(name: str) -> None:
+    network = onnxruntime.InferenceSession(str(MODEL))
+    told = re.findall(r'name: "(\w+)"\n    data_type', (MODEL.parents[1] / name).read_text())
+    assert told == [tensor.name for tensor in [*network.get_inputs(), *network.get_outputs()]]
