@@ -111,7 +111,7 @@ class Jury:
         unscored = [one for one in heard if isinstance(one, Unscored)]
         told = longest(self._stretches, MOST_STRETCHES)
         return Verdict(
-            sync=min(scored, key=lambda one: one.score) if scored else None,
+            sync=min(scored, key=lambda one: (one.score, one.correlation)) if scored else None,
             unscored=None if scored else unscored[0],
             untouched=told,
             left_out=len(self._stretches) - len(told),
