@@ -113,7 +113,7 @@ class JobFiles:
         write_atomic(self._rendered(segment), data)
         lips = card.lips
         told_lips = {"seen": lips.seen, "asked": lips.asked, "fates": [fate.value for fate in lips.fates]}
-        self.write_json(f"lips-{segment:05d}.json", told_lips)
+        self.write_json(self._own(f"lips-{segment:05d}.json"), told_lips)
         told = {
             "digest": card.digest.hex(),
             "size_bytes": card.size_bytes,
@@ -126,7 +126,7 @@ class JobFiles:
 
     def lips(self, segment: int) -> Lips:
         """What was told of the lips of a segment; nothing where it was rendered before that was kept."""
-        told = self.read_json(f"lips-{segment:05d}.json")
+        told = self.read_json(self._own(f"lips-{segment:05d}.json"))
         if told is None:
             return Lips()
         fates = tuple(map(Fate, told["fates"]))
