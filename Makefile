@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TRITON := .triton
 DEMO_OUT := .demo/hello.mp4
 
-.PHONY: help setup demo test test-wan test-luck check check-deploy protos bench clean
+.PHONY: help setup demo test test-page test-wan test-luck test-chaos fuzz check check-deploy sbom audit protos bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -42,11 +42,26 @@ demo: $(VENV)/.programs $(TRITON)/.ready ## Make the portrait in deploy/demo spe
 test: setup check ## Run the checks and the tests
 	$(BIN)/python -m pytest
 
+test-page: setup ## Run all tests of the page in a real browser (minutes; Debian: apt install chromium)
+	$(BIN)/python -m pytest -m "page or stack" tests/page
+
 test-wan: setup ## Run the tests over emulated links (root, /dev/net/tun)
 	$(BIN)/python -m pytest -m wan tests/wan
 
-test-luck: setup ## Run the tests in which things go wrong in the middle of a job (minutes)
-	$(BIN)/python -m pytest -m luck tests/luck
+test-luck: setup ## Run the tests in which things go wrong in the middle of a job, and the slow ones (15 minutes)
+	$(BIN)/python -m pytest -m 'luck or slow' tests
+
+test-chaos: setup ## Kill programs and cut links while uploads and jobs run, and see that the promise holds (20 minutes)
+	$(BIN)/python -m pytest -s -m chaos tests/chaos
+
+fuzz: setup ## Open 10,000 damaged files in the sandbox
+	$(BIN)/python -m tests.security.fuzz --keep tests/security/seeds
+
+sbom: $(VENV)/.tools ## Write what edge and node are made of (CycloneDX) into dist/
+	$(BIN)/python deploy/supply.py
+
+audit: $(VENV)/.tools ## The same, held against what is known to be wrong with packages (needs https://pypi.org)
+	$(BIN)/python deploy/supply.py --audit
 
 check: $(VENV)/.tools check-deploy ## Lint, types, layers, protos
 	$(BIN)/ruff check .
@@ -56,22 +71,28 @@ check: $(VENV)/.tools check-deploy ## Lint, types, layers, protos
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/buf lint protos
 
-check-deploy: $(VENV)/.tools ## Lint the Dockerfiles and the compose file
+check-deploy: $(VENV)/.tools ## Check what operators deploy: images, compose, Kubernetes, Envoy, systemd, rules
 	$(BIN)/hadolint deploy/images/*.Dockerfile
-	@if command -v npx >/dev/null; then npx --yes dclint@3.1.0 deploy/compose; else echo "dclint skipped: npx is not installed"; fi
+	@if command -v npx >/dev/null; then npx --yes dclint@3.1.0 deploy/compose/*.yaml; else echo "dclint skipped: npx is not installed"; fi
+	$(BIN)/python -m pytest --quiet tests/unit/deploy
 
 protos: $(VENV)/.tools ## Generate shared/pb from protos/
 	$(BIN)/python protos/generate.py
 
-bench: setup ## Print the figures of BENCHMARKS.md (about 95 minutes; needs ../shared/media, for links also root)
+bench: setup ## Print the figures of BENCHMARKS.md (about 2 hours; needs ../shared/media, for links also root)
 	$(BIN)/python -m tests.bench.job
 	$(BIN)/python -m tests.bench.transfer
+	$(BIN)/python -m tests.bench.page
 	$(BIN)/python -m tests.bench.profiles
 	$(BIN)/python -m tests.bench.lips
 	$(BIN)/python -m tests.bench.sync
 	$(BIN)/python -m tests.bench.outside
 	$(BIN)/python -m tests.bench.clips
+	$(BIN)/python -m tests.bench.watching
 	$(BIN)/python -m tests.bench.job --memory
+	$(BIN)/python -m tests.bench.sessions
+	$(BIN)/python -m tests.bench.batch
+	$(BIN)/python -m tests.bench.boards
 
 clean: ## Remove what make made
 	rm -rf $(VENV) $(TRITON) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

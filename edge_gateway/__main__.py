@@ -9,11 +9,13 @@ import uvloop
 from edge_gateway.app import edge
 from edge_gateway.settings import EdgeSettings
 from shared.errors import VisemeError
-from shared.memory import KEEP_MESSAGES, set_malloc
+from shared.memory import KEEP_MESSAGES, calm_collector, set_malloc
+from shared.open_files import raise_open_files
 from shared.rpc.ready import Ready, announce
 from shared.rpc.server import stop_requested
 from shared.settings import load
 from shared.telemetry.logging import configure_logging, get_logger
+from shared.telemetry.start import traced
 
 _LOG = get_logger(__name__)
 
@@ -29,7 +31,11 @@ def main() -> None:
         )
         configure_logging(part="edge", log_format=settings.log_format, level=settings.log_level)
         set_malloc(KEEP_MESSAGES, os.environ)
-        uvloop.run(_run(settings))
+        calm_collector()
+        raise_open_files()
+        named = {"edge": settings.name, "region": settings.region}
+        with traced(settings.otlp_endpoint, part="edge", share=settings.otlp_share, **named):
+            uvloop.run(_run(settings))
     except VisemeError as error:
         sys.stderr.write(f"viseme-edge: {error}\n")
         sys.exit(EXIT_SETTINGS)

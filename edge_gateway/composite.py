@@ -2,7 +2,7 @@
 
 A sandbox task that lives as long as a job: it reads the source once, takes one rendered segment after the other and
 answers with the same stretch of the result, encoded by itself. Nothing of a frame outside the mask changes, and no
-pixel leaves 4:2:0 on the way.
+pixel leaves 4:2:0 on the way. Where the operator demands a label, it is drawn here, so that previews bear it, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Self
 
+from edge_gateway.label.drawing import Stamp
+from edge_gateway.label.policy import Label
 from shared.errors import InternalError, InvalidMediaError
 from shared.media.crop import Mask, paste_planes
 from shared.media.growing import media_of
@@ -40,6 +42,8 @@ class CompositeOrder:
     preset: str
     rate: Fraction | None
     """Mean frames a second; None for the source's."""
+    label: Label | None
+    """What is drawn into the result's first frames."""
 
     @classmethod
     def of(cls, arguments: dict[str, Any]) -> Self:
@@ -52,6 +56,7 @@ class CompositeOrder:
             crf=float(arguments.get("crf", CRF)),
             preset=str(arguments.get("preset", PRESET)),
             rate=_rate(arguments.get("rate")),
+            label=Label.of(arguments.get("label")),
         )
 
 
@@ -162,7 +167,7 @@ def composite(channel: Channel, arguments: dict[str, Any]) -> None:
     order = CompositeOrder.of(arguments)
     media = media_of(channel, order.path, order.growing_bytes)
     with FrameReader(media, order.limits, order.field) as reader:
-        encoding = _encoding(order, reader.source)
+        encoding, stamp = _encoding(order, reader.source), _stamp(order.label, reader.source)
         while (message := channel.receive()) is not None:
             if message.header.get("kind") != "segment":
                 raise InternalError(f"the compositor was sent {message.header.get('kind')!r}")
@@ -170,16 +175,18 @@ def composite(channel: Channel, arguments: dict[str, Any]) -> None:
             reader.learn(dict(zip(segment.source_frames, segment.source_times_us, strict=False)))
             start_us = segment.times_us[0]
             times_us = [time_us - start_us for time_us in segment.times_us]
-            data = encode_video(blended(reader, segment), times_us, encoding)
+            data = encode_video(blended(reader, segment, stamp), times_us, encoding)
             channel.send({"kind": "composited", "index": segment.index, "frames": len(times_us)}, data)
 
 
-def blended(reader: FrameReader, segment: PaintedSegment) -> Iterator[Planes]:
-    """The frames of a segment with their painted parts put in."""
+def blended(reader: FrameReader, segment: PaintedSegment, stamp: Stamp | None = None) -> Iterator[Planes]:
+    """The frames of a segment with their painted parts put in, and the label on those that bear it."""
     for place, planes in enumerate(reader.frames(segment.source_frames)):
         shown = planes
         for face in segment.faces:
             shown = face.put_in(shown, place, segment.crop_px)
+        if stamp is not None and segment.times_us[place] < stamp.until_us:
+            shown = stamp.put_on(shown)
         yield shown
 
 
@@ -192,6 +199,12 @@ def _encoding(order: CompositeOrder, source: SourceInfo) -> Encoding:
         aspect=source.aspect,
         threads=_THREADS,
     )
+
+
+def _stamp(label: Label | None, source: SourceInfo) -> Stamp | None:
+    if label is None:
+        return None
+    return Stamp(label, source.width, source.height, aspect=source.aspect, full_range=source.full_range)
 
 
 def _rate(value: object) -> Fraction | None:

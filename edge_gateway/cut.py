@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from edge_gateway.prepare import prepare
 from shared.errors import VisemeError
-from shared.media.sandbox import ChildLimits, spawn
+from shared.media.sandbox import ChildLimits, Reach, spawn
 
 _CPU_SECONDS: Final = 3600
 
@@ -37,7 +37,8 @@ def main() -> None:
 async def _cut(video: Path, folder: Path, crop_px: int, crop_scale: float) -> list[dict[str, Any]]:
     told: list[dict[str, Any]] = []
     arguments = {"path": str(video), "crop_px": crop_px, "crop_scale": crop_scale, "limits": {}}
-    async with spawn(prepare, arguments, ChildLimits(cpu_seconds=_CPU_SECONDS)) as child:
+    limits = ChildLimits(cpu_seconds=_CPU_SECONDS)
+    async with spawn(prepare, arguments, limits, Reach(reads=(str(video),))) as child:
         while (message := await child.receive()) is not None:
             kind = message.header["kind"]
             if kind == "crop":

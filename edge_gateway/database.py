@@ -126,6 +126,67 @@ _VERSIONS = (
     """
     ALTER TABLE jobs ADD COLUMN speakers TEXT NOT NULL DEFAULT '';
     """,
+    # Every event of every job has a number in one row of all; the deletion of a job takes one, too.
+    """
+    ALTER TABLE events ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    UPDATE events SET number = numbered.place FROM (
+        SELECT job_id, sequence, ROW_NUMBER() OVER (ORDER BY time_us, job_id, sequence) AS place FROM events
+    ) AS numbered WHERE events.job_id = numbered.job_id AND events.sequence = numbered.sequence;
+    CREATE UNIQUE INDEX events_by_number ON events (number);
+    CREATE TABLE event_count (number INTEGER NOT NULL) STRICT;
+    INSERT INTO event_count SELECT COUNT(*) FROM events;
+    CREATE TABLE deleted_jobs (
+        number INTEGER PRIMARY KEY,
+        job_id TEXT NOT NULL,
+        time_us INTEGER NOT NULL
+    ) STRICT;
+    """,
+    # The videos that jobs used, whether those are still known or not.
+    """
+    CREATE TABLE used_videos (
+        asset_id TEXT PRIMARY KEY,
+        place INTEGER NOT NULL,
+        used_us INTEGER NOT NULL,
+        jobs INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO used_videos SELECT video_asset_id, MAX(number), MAX(created_us), COUNT(*) FROM jobs GROUP BY 1;
+    """,
+    # What is told of jobs' ends outlives the jobs.
+    """
+    ALTER TABLE jobs ADD COLUMN timeout_us INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN webhook TEXT NOT NULL DEFAULT '';
+    CREATE TABLE webhooks (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        webhook_id TEXT NOT NULL UNIQUE,
+        job_id TEXT NOT NULL,
+        url TEXT NOT NULL,
+        host TEXT NOT NULL,
+        type TEXT NOT NULL,
+        body TEXT NOT NULL,
+        state TEXT NOT NULL,
+        tries INTEGER NOT NULL DEFAULT 0,
+        created_us INTEGER NOT NULL,
+        next_us INTEGER NOT NULL,
+        since_us INTEGER NOT NULL,
+        status INTEGER NOT NULL DEFAULT 0,
+        error TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+    CREATE INDEX webhooks_by_time ON webhooks (state, next_us);
+    CREATE TABLE webhook_replays (
+        webhook_id TEXT NOT NULL REFERENCES webhooks (webhook_id) ON DELETE CASCADE,
+        idempotency_key TEXT NOT NULL,
+        PRIMARY KEY (webhook_id, idempotency_key)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    # The traceparent of the call that submitted the job, so that work after a restart is part of the same trace.
+    """
+    ALTER TABLE jobs ADD COLUMN trace TEXT NOT NULL DEFAULT '';
+    """,
+    # When a job last changed, by the clock of running_time: how long it is kept. Older jobs begin their time now.
+    """
+    ALTER TABLE jobs ADD COLUMN touched_us INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET touched_us = (SELECT us FROM running_time);
+    """,
 )
 
 
@@ -168,11 +229,15 @@ class Database:
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=30)
         connection.row_factory = sqlite3.Row
         self._connection = connection
-        for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
             connection.execute(f"PRAGMA {setting}")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > len(_VERSIONS):
-            raise InternalError(f"{self._path} was written by a newer version of viseme (schema {version})")
+            message = (
+                f"{self._path} was written by a newer version of viseme (schema {version}, this one knows"
+                f" {len(_VERSIONS)}); start that version, or restore the backup from before the upgrade"
+            )
+            raise InternalError(message)
         for number in range(version, len(_VERSIONS)):
             connection.executescript(f"BEGIN; {_VERSIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
         with suppress(DiskFullError), _no_room():

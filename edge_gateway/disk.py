@@ -45,8 +45,13 @@ def make_directory(path: Path) -> None:
         sync_directory(path.parent)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Write a whole file: either it is there with all its bytes or it is not there.
+
+    Args:
+        path: The file.
+        data: What will be in it.
+        mode: Who may read it, even while it is written, less what the process's mask forbids.
 
     Raises:
         DiskFullError: the disk has no room; nothing is left behind.
@@ -54,7 +59,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     part = path.with_name(path.name + ".part")
     try:
         with disk_errors(path):
-            with part.open("wb") as file:
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

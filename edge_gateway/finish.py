@@ -1,9 +1,11 @@
-"""Joining the composited segments with the speech into the result.
+"""Joining the composited segments with the speech into the result, which says in its metadata what it is.
 
 The pictures are copied as they were encoded; only their times change. The sound is encoded from the recording that was
 uploaded, at its own rate, and begins with the first frame.
 """
 
+import hashlib
+import json
 import os
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -23,12 +25,14 @@ from shared.media.encode import TICKS, ticks
 from shared.media.limits import MediaLimits
 from shared.media.mix import Sound, open_sounds
 from shared.media.sandbox import Channel
+from shared.provenance.aigc import KEY, Aigc, Generated
+from shared.provenance.finding import TAG
 
 _REORDERED = 2
 """Frames that libx264's pictures wait for others at most."""
 _OPTIONS = {"movflags": "+faststart", "fflags": "+bitexact", "video_track_timescale": str(TICKS)}
-TAG = "viseme"
-"""The key of the file's metadata under which stands, as JSON, what is told of a result."""
+_ID_DIGITS = 32
+"""Of a result's id, in hexadecimal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,8 @@ class FinishOrder:
     sound_bitrate: int
     tag: str
     """What stands under ``TAG``; nothing does where it is empty."""
+    producer: str
+    """Who generates, for the metadata AIGC, which there is none of where it is empty."""
 
     @classmethod
     def of(cls, arguments: dict[str, Any]) -> Self:
@@ -62,6 +68,7 @@ class FinishOrder:
             limits=MediaLimits(**arguments.get("limits", {})),
             sound_bitrate=int(arguments.get("sound_bitrate", SOUND_BITRATE)),
             tag=str(arguments.get("tag", "")),
+            producer=str(arguments.get("producer", "")),
         )
         if not order.segments or len(order.segments) != len(order.starts_us):
             raise InternalError("a result needs segments, each with its start")
@@ -72,23 +79,40 @@ def finish(channel: Channel, arguments: dict[str, Any]) -> None:
     """Sandbox task: write the result.
 
     Arguments are those of :meth:`FinishOrder.of`. The output is a faststart MP4, on disk when the task answers
-    ``{"kind": "finished", "frames", "size_bytes"}``; the same arguments give the same bytes. The speech is cut or
-    followed by silence so that it ends with the pictures.
+    ``{"kind": "finished", "frames", "size_bytes", "produce_id"}``; the same arguments give the same bytes. The speech
+    is cut or followed by silence so that it ends with the pictures.
     """
     order = FinishOrder.of(arguments)
+    produce_id = _produce_id(order) if order.producer else ""
     with open_sounds([order.speech, *order.voices], order.limits, order.field) as speech:
-        frames = _write(order, speech)
+        frames = _write(order, speech, _metadata(order, produce_id))
     with order.output.open("rb") as file:
         os.fsync(file.fileno())
-    channel.send({"kind": "finished", "frames": frames, "size_bytes": order.output.stat().st_size})
+    size = order.output.stat().st_size
+    channel.send({"kind": "finished", "frames": frames, "size_bytes": size, "produce_id": produce_id})
 
 
-def _write(order: FinishOrder, speech: Sound) -> int:
+def _produce_id(order: FinishOrder) -> str:
+    """What the result is called: by what it consists of, since it cannot bear its own digest."""
+    digest = hashlib.sha256(json.dumps([list(order.starts_us), order.length_us, order.tag]).encode())
+    for path in (*order.segments, order.speech, *order.voices):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:_ID_DIGITS]
+
+
+def _metadata(order: FinishOrder, produce_id: str) -> dict[str, str]:
+    told = {TAG: order.tag} if order.tag else {}
+    if order.producer:
+        told[KEY] = Aigc(label=Generated.YES, producer=order.producer, produce_id=produce_id).to_json()
+    return told
+
+
+def _write(order: FinishOrder, speech: Sound, metadata: dict[str, str]) -> int:
     # MP4 has fixed names for its usual tags; names of one's own are written in QuickTime's way ("mdta").
-    options = _OPTIONS | ({"movflags": "+faststart+use_metadata_tags"} if order.tag else {})
+    options = _OPTIONS | ({"movflags": "+faststart+use_metadata_tags"} if metadata else {})
     with av.open(str(order.output), "w", format="mp4", options=options) as out:
-        if order.tag:
-            out.metadata[TAG] = order.tag
+        out.metadata.update(metadata)
         pictures, sound = _Pictures(out, order.segments[0]), SpeechTrack(out, speech, order.sound_bitrate)
         ends_us = [*order.starts_us[1:], order.length_us]
         for path, start_us, end_us in zip(order.segments, order.starts_us, ends_us, strict=True):

@@ -123,6 +123,11 @@ class LinkRate:
         self._bytes = 0
         self._seconds = 0.0
 
+    @property
+    def known(self) -> float | None:
+        """Bits a second, where that was measured and still holds."""
+        return self._known
+
     async def rate(self) -> float:
         """Bits a second; measured where nothing is known or that is old.
 

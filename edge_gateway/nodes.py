@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from statistics import median
 from typing import Final
 
 import grpc
@@ -18,11 +20,13 @@ from shared.pb.viseme.inference.v1 import render_pb2 as pb
 from shared.pb.viseme.inference.v1.render_pb2_grpc import RenderServiceStub
 from shared.rpc.address import Address
 from shared.rpc.channel import open_channel
+from shared.telemetry import tracing
 from shared.telemetry.logging import get_logger
 
 _LOG = get_logger(__name__)
 
 _STATUS_S: Final = 5.0
+_ROUND_TRIPS: Final = 5
 _READY: Final = frozenset({pb.TRITON_STATE_READY, pb.TRITON_STATE_LOCAL})
 
 
@@ -33,6 +37,7 @@ class GrpcNode:
         address: Where it is.
         on_up: Told the bytes of every message to it.
         on_down: Told the bytes of every message from it.
+        on_answer: Told the seconds of every question for its state that it answered.
     """
 
     def __init__(
@@ -41,6 +46,7 @@ class GrpcNode:
         *,
         on_up: Callable[[int], None] = lambda _: None,
         on_down: Callable[[int], None] = lambda _: None,
+        on_answer: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._at = address
         self._address = str(address)
@@ -53,18 +59,25 @@ class GrpcNode:
         self._link = LinkRate(self._measure)
         self._on_up = on_up
         self._on_down = on_down
+        self._on_answer = on_answer
         self.last: NodeStatus | None = None
         """What it said last."""
         self.is_up = False
         """Whether it answered the last question."""
+        self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, address: Address, *, on_up: Callable[[int], None], on_down: Callable[[int], None]
+        cls,
+        address: Address,
+        *,
+        on_up: Callable[[int], None],
+        on_down: Callable[[int], None],
+        on_answer: Callable[[float], None] = lambda _: None,
     ) -> AsyncIterator["GrpcNode"]:
         """Connect on the first call, disconnect at the end."""
-        node = cls(address, on_up=on_up, on_down=on_down)
+        node = cls(address, on_up=on_up, on_down=on_down, on_answer=on_answer)
         try:
             with one_error():
                 async with asyncio.TaskGroup() as tasks:
@@ -85,16 +98,34 @@ class GrpcNode:
         """The engines that it last reported."""
         return self.last.engines if self.last is not None else ()
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """How long its answers take, one that was held up left aside; None while it does not answer."""
+        return median(self._round_trips) if self._round_trips else None
+
+    @property
+    def up_bits_s(self) -> float | None:
+        """Bits a second that the way to it carries, where a job has had that measured."""
+        return self._link.known
+
     async def status(self) -> NodeStatus:
         """Ask how it is.
 
         Raises:
             NodeUnavailableError: it does not answer.
         """
-        self.is_up, was_up = False, self.is_up
-        with node_errors(self._address):
-            told = await RenderServiceStub(self._control).GetStatus(pb.GetStatusRequest(), timeout=_STATUS_S)
+        was_up, asked_at = self.is_up, time.monotonic()
+        try:
+            with node_errors(self._address):
+                told = await RenderServiceStub(self._control).GetStatus(pb.GetStatusRequest(), timeout=_STATUS_S)
+        except VisemeError:
+            self.is_up = False
+            self._round_trips.clear()
+            raise
         self.is_up = True
+        round_trip_s = time.monotonic() - asked_at
+        self._round_trips.append(round_trip_s)
+        self._on_answer(round_trip_s)
         self.last = NodeStatus(
             version=told.version,
             name=told.node,
@@ -145,16 +176,17 @@ class GrpcNode:
     @asynccontextmanager
     async def render(self, meter: Meter) -> AsyncIterator[RenderStream]:
         """Open a ``Render`` call; leaving the context cancels it where it still runs."""
-        call: Call = RenderServiceStub(self._media).Render(None)
-        stream = NodeStream(call, self._address, meter, self._sent, self._hear)
-        if not self._streams:
-            self._heard_at = time.monotonic()
-        self._streams.add(stream)
-        try:
-            yield stream
-        finally:
-            self._streams.discard(stream)
-            call.cancel()
+        with tracing.span("viseme.inference.v1.RenderService/Render", kind=tracing.Kind.CLIENT, node=self._address):
+            call: Call = RenderServiceStub(self._media).Render(None, metadata=tracing.metadata())
+            stream = NodeStream(call, self._address, meter, self._sent, self._hear)
+            if not self._streams:
+                self._heard_at = time.monotonic()
+            self._streams.add(stream)
+            try:
+                yield stream
+            finally:
+                self._streams.discard(stream)
+                call.cancel()
 
     # What the pulse asks for.
     def heard_at(self) -> float | None:

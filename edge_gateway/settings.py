@@ -5,7 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from edge_gateway.label.policy import MOST_CHARACTERS, Language, Place
 from edge_gateway.library.setting import LibrarySettings
+from edge_gateway.webhooks.hosts import HostsSetting
+from edge_gateway.webhooks.secret import SecretSetting
 from shared.settings import ServiceSettings
 
 
@@ -59,8 +62,24 @@ class EdgeSettings(ServiceSettings):
     asset_lease_s: float = Field(
         default=604_800.0, ge=0, description="time after its last use for which a file stays, even if room is needed"
     )
+    asset_keep_s: float = Field(
+        default=0.0, ge=0, description="time after its last use after which a file goes; 0: it stays"
+    )
+    result_keep_s: float = Field(
+        default=0.0, ge=0, description="time after its last use after which a finished video goes; 0: it stays"
+    )
+    job_keep_s: float = Field(
+        default=0.0, ge=0, description="time after its end after which a job goes, with events and result; 0: it stays"
+    )
     web_head_bytes: int = Field(default=64 << 10, ge=4 << 10, description="bytes in the head of a request")
     web_head_s: float = Field(default=30.0, gt=0, description="time within which the head of a request comes")
+    request_body_bytes: int = Field(default=1 << 20, ge=1 << 10, description="bytes in the JSON or form of a request")
+    request_body_s: float = Field(default=60.0, gt=0, description="time within which that comes")
+    zip_jobs: int = Field(default=1000, ge=1, le=65_535, description="results in one ZIP")
+    job_list: int = Field(default=500, ge=1, description="jobs that one request may name to be deleted")
+    event_streams: int = Field(default=2000, ge=1, description="streams of events that browsers may have open at once")
+    event_stall_s: float = Field(default=60.0, gt=0, description="time for which one of them may take nothing")
+    probe_bytes: int = Field(default=1 << 20, ge=1, le=64 << 20, description="bytes of one measurement of a connection")
     tus_uploads: int = Field(default=256, ge=1, description="uploads by tus that may be unfinished at once")
     tus_expire_s: float = Field(default=86_400.0, gt=0, description="time after which one that nothing came for goes")
     tus_metadata_bytes: int = Field(default=4096, ge=0, le=32 << 10, description="metadata of an upload by tus")
@@ -68,7 +87,10 @@ class EdgeSettings(ServiceSettings):
     download_piece_bytes: int = Field(
         default=256 << 10, ge=1 << 10, le=1 << 20, description="bytes in one message down"
     )
+    sessions: int = Field(default=16_384, ge=1, description="sessions of watchers that may be open at once")
     preview_watchers: int = Field(default=256, ge=1, description="previews that may be watched at once")
+    picture_cache_bytes: int = Field(default=256 << 20, ge=0, description="bytes of small pictures kept of files")
+    pictures_at_once: int = Field(default=2, ge=1, le=64, description="small pictures that are made at once")
     disk_reserve_bytes: int = Field(default=64 << 20, ge=0, description="room on the disk that uploads leave free")
 
     library: LibrarySettings = Field(
@@ -88,6 +110,22 @@ class EdgeSettings(ServiceSettings):
         default=30.0, gt=0, le=600, description="time within which a folder or a store must answer"
     )
     library_patience_s: float = Field(default=20.0, ge=0, description="time for which that is waited for")
+    webhook_hosts: HostsSetting = Field(
+        default=(), description="hosts to which jobs' ends may be told, as HOST, HOST:PORT or *.DOMAIN"
+    )
+    webhook_secret: SecretSetting = Field(
+        default=(),
+        description="what webhooks are signed with (whsec_...), in place of the secret that the edge makes for itself",
+        repr=False,
+    )
+    webhook_answer_s: float = Field(default=15.0, gt=0, le=600, description="time within which a webhook is answered")
+    webhook_patience_s: float = Field(
+        default=259_200.0, ge=0, description="time after which a webhook that nobody takes is given up"
+    )
+    webhook_at_once: int = Field(default=8, ge=1, le=256, description="webhooks that are delivered at once")
+    webhook_keep_s: float = Field(
+        default=2_592_000.0, ge=0, description="time for which webhooks stay that were delivered or given up"
+    )
     disk_patience_s: float = Field(default=600.0, ge=0, description="time that a job waits for room on the disk")
 
     face_cache_bytes: int = Field(default=20 << 30, ge=0, description="bytes of faces kept for later jobs")
@@ -98,9 +136,37 @@ class EdgeSettings(ServiceSettings):
     min_speech_seconds: float = Field(default=0.25, ge=0, description="shortest speech")
     decoded_pixels: int = Field(default=80_000_000_000, ge=1, description="pixels of one video over all frames")
 
+    sandbox: Literal["walls", "limits"] = Field(
+        default="walls",
+        description="media is opened behind walls (Landlock, seccomp); limits: only memory, time and files are bounded",
+    )
     child_memory_bytes: int = Field(default=4 << 30, ge=1 << 30, description="address space of a media process")
     child_cpu_seconds: int = Field(default=14_400, ge=1, description="processor time of a media process")
     child_file_bytes: int = Field(default=16 << 30, ge=1 << 20, description="largest file that a media process writes")
+    sign: Literal["on", "off"] = Field(
+        default="on", description="whether results bear a signed C2PA manifest which says that they were generated"
+    )
+    sign_certificate: Path | None = Field(
+        default=None, description="certificates in PEM, the signer's first; else the edge makes one for itself"
+    )
+    sign_key: Path | None = Field(default=None, description="the key that belongs to it, in PEM without a password")
+    aigc: Literal["on", "off"] = Field(
+        default="on", description="whether results bear the metadata AIGC of GB 45438-2025"
+    )
+    aigc_producer: str = Field(
+        default="", max_length=256, description="who generates, for AIGC: a name or the code; else this edge's name"
+    )
+    label: Literal["on", "off"] = Field(default="off", description="whether viewers see a label at the beginning")
+    label_language: Language = Field(default=Language.EN, description="in which language, en or zh")
+    label_text: str = Field(default="", max_length=MOST_CHARACTERS, description="in which words, if not the usual ones")
+    label_place: Place = Field(
+        default=Place.TOP_LEFT, description="where: top-left, top, top-right, bottom-left, bottom or bottom-right"
+    )
+    label_seconds: float = Field(
+        default=2.0, ge=2, le=86_400, description="for how long; no less than 2 by law in China"
+    )
+    label_font: Path | None = Field(default=None, description="TrueType font that has the letters, if not viseme's own")
+
     probe_seconds: float = Field(default=60.0, gt=0, description="time that looking at a file may take")
     speech_seconds: float = Field(default=300.0, gt=0, description="time that encoding the speech may take")
     finish_seconds: float = Field(default=900.0, gt=0, description="time that joining the result may take")

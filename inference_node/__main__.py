@@ -13,6 +13,7 @@ from shared.rpc.ready import Ready, announce
 from shared.rpc.server import stop_requested
 from shared.settings import load
 from shared.telemetry.logging import configure_logging, get_logger
+from shared.telemetry.start import traced
 
 _LOG = get_logger(__name__)
 
@@ -26,7 +27,9 @@ def main() -> None:
         settings = load(NodeSettings, program="viseme-node", prefix=PREFIX, argv=sys.argv[1:], environ=os.environ)
         configure_logging(part="node", log_format=settings.log_format, level=settings.log_level)
         settle_memory(os.environ)
-        asyncio.run(_serve(settings))
+        named = {"node": settings.node_name, "region": settings.region}
+        with traced(settings.otlp_endpoint, part="node", share=settings.otlp_share, **named):
+            asyncio.run(_serve(settings))
     except VisemeError as error:
         sys.stderr.write(f"viseme-node: {error}\n")
         sys.exit(EXIT_SETTINGS)

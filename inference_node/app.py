@@ -1,6 +1,7 @@
 """Puts a node together. Nothing else constructs its parts."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -128,7 +129,11 @@ async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory
         stack.enter_context(locked(settings.data))
         tell_congestion_control(listen)
         page = new_registry()
-        metrics = NodeMetrics(page, node=settings.node_name)
+        metrics = NodeMetrics(page, node=settings.node_name, region=settings.region)
+        data = settings.data
+        metrics.sample_disk(
+            free_bytes=lambda: shutil.disk_usage(data).free, size_bytes=lambda: shutil.disk_usage(data).total
+        )
         tasks = _Background(stack, await stack.enter_async_context(asyncio.TaskGroup()))
         engines, tensors, runtime = await _networks(settings, factories, stack, tasks, metrics)
         shelf = None
@@ -153,7 +158,7 @@ async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory
         )
         workers = _workers(settings, library, queue=queue, cache=cache, runtime=runtime, metrics=metrics)
         tasks.start(workers.run(), "workers")
-        rpc = _rpc(settings, listen, service, page)
+        rpc = _rpc(settings, listen, service, page, metrics)
         metrics_address = stack.enter_context(serve_metrics(page, metrics_listen))
         address = await stack.enter_async_context(rpc.serving())
         tasks.start(_tell_state(runtime, rpc, metrics), "health")
@@ -188,6 +193,7 @@ async def _networks(
     called = f"Triton at {settings.triton_url}" if settings.triton_url else "Triton"
     # The score hears the speech by viseme's own network, whatever the engines use.
     models = tuple(dict.fromkeys((*engines.models, SPEECH_MODEL)))
+    metrics.watched(*models)
     watchdog = Watchdog(tensors, server, models, patience=Patience(), on_reload=metrics.reloaded, called=called)
     tasks.start(watchdog.run(), "watchdog")
     return engines, tensors, watchdog
@@ -239,8 +245,10 @@ def _workers(
     )
 
 
-def _rpc(settings: NodeSettings, listen: Address, service: NodeService, page: CollectorRegistry) -> RpcServer:
-    rpc = RpcServer(listen, services=[SERVICE], observe=CallMetrics(page), grace_s=settings.grace_seconds)
+def _rpc(
+    settings: NodeSettings, listen: Address, service: NodeService, page: CollectorRegistry, metrics: NodeMetrics
+) -> RpcServer:
+    rpc = RpcServer(listen, services=[SERVICE], observe=CallMetrics(page, metrics.here), grace_s=settings.grace_seconds)
     add_RenderServiceServicer_to_server(RenderServicer(service, version=version()), rpc.server)
     return rpc
 

@@ -30,6 +30,7 @@ class NodeSettings(ServiceSettings):
     metrics: str = Field("127.0.0.1:9465", description="where Prometheus scrapes /metrics")
     data: Path = Field(Path("viseme-node"), description="folder of the cache; all in it may be deleted")
     name: str = Field("", description="how the node calls itself; the machine's name where none is given")
+    region: str = Field("", max_length=64, description="where this node stands")
     engine: str = Field(DEFAULT_ENGINE, description="the engine that is taken where a job names none")
     engine_runtime: EngineRuntime = Field(
         EngineRuntime.TRITON, description="where networks run: triton, or local (no Triton, in this process)"

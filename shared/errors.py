@@ -7,6 +7,8 @@
     │   ├── InvalidMediaError      a file is not what it should be
     │   ├── LimitExceededError     a size, length or count is beyond a named limit
     │   └── NoFaceError            no face was found in the whole video
+    ├── UnauthenticatedError       nobody knows who calls
+    ├── PermissionDeniedError      who calls may not do this
     ├── NotFoundError
     ├── ConflictError              the thing is not in a state for this
     │   ├── MissingChunksError     an asset is not complete
@@ -75,6 +77,18 @@ class NoFaceError(InvalidInputError):
     """No face was found in the whole video."""
 
     reason = "no_face"
+
+
+class UnauthenticatedError(VisemeError):
+    """Nobody knows who calls: so far only what stands before an edge says this."""
+
+    reason = "unauthenticated"
+
+
+class PermissionDeniedError(VisemeError):
+    """Whoever calls is known and may not do this."""
+
+    reason = "permission_denied"
 
 
 class NotFoundError(VisemeError):

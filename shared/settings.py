@@ -37,6 +37,10 @@ class ServiceSettings(BaseModel):
     log_level: typing.Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="the least grave lines to write"
     )
+    otlp_endpoint: str = Field(
+        default="", description="collector of traces, http://HOST:4317 (OTLP over gRPC); none by default"
+    )
+    otlp_share: float = Field(default=1.0, ge=0, le=1, description="share of the traces beginning here that are taken")
     grace_seconds: float = Field(default=5.0, ge=0, le=3600, description="time that running calls get at the end")
     ready_fd: int | None = Field(default=None, ge=0, description="descriptor on which to say that it is ready")
 

@@ -47,6 +47,8 @@ class Stack:
     edge_flags: tuple[str, ...] = ()
     node_flags: tuple[str, ...] = ()
     with_node: bool = True
+    node_at: str = ""
+    """Where the edge calls the node, if that is not where it listens."""
     prefixes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
@@ -92,6 +94,7 @@ class Stack:
             flags.append("--insecure")
         if name == "edge":
             node = self.parts["node"].ready.addresses["rpc"] if "node" in self.parts else "127.0.0.1:1"
+            node = self.node_at or node
             flags += ["--web", known.get("web", "127.0.0.1:0"), "--node", node]
             # What is measured of the link must not decide what a test sees, unless it asks for that by a later flag.
             flags += ["--link-profile", "balanced", *self.edge_flags]

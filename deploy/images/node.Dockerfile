@@ -11,9 +11,12 @@ RUN python -m venv /opt/viseme \
     && /opt/viseme/bin/pip install --no-cache-dir '.[node]'
 
 FROM python:3.11-slim-bookworm
-RUN useradd --uid 10001 --create-home viseme && install -d -o viseme /data
+# It writes to /data and /tmp alone: run it with a root that is read-only (compose, kubernetes).
+RUN groupadd --gid 10001 viseme \
+    && useradd --uid 10001 --gid 10001 --create-home viseme \
+    && install -d -o viseme -g viseme /data
 COPY --from=build /opt/viseme /opt/viseme
-USER 10001
+USER 10001:10001
 VOLUME /data
 EXPOSE 50061 9465
 ENTRYPOINT ["/opt/viseme/bin/viseme-node", "--data", "/data"]

@@ -1,6 +1,7 @@
 """What an asset is, and the words of an upload."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -12,6 +13,15 @@ from shared.media.probe import MediaInfo
 
 _ASSET_ID = re.compile(r"[0-9a-f]{64}")
 _NAME_LENGTH = 200
+_SUFFIX_LENGTH = 10
+_FORMAT = "Cf"
+"""Characters that are not seen, those among them that write from right to left."""
+_NOT_IN_FILES = re.compile(r'[<>:"/\\|?*]')
+_DEVICES = frozenset(
+    {"CON", "PRN", "AUX", "NUL", *(f"{name}{number}" for name in ("COM", "LPT") for number in range(10))}
+)
+_FILE_BYTES = 180
+"""Some file systems take 255, and a number may have to be added."""
 _DIGEST_BYTES = 32
 
 
@@ -205,10 +215,32 @@ def check_pictures(kind: AssetKind | None, field: str = "video") -> None:
 
 
 def display_name(text: str) -> str:
-    """A name that is safe to show: no path, nothing unprintable, not too long."""
+    """A name that is safe to show: no path, nothing unprintable, nothing that turns the direction, not too long."""
     last = re.split(r"[/\\]", text)[-1]
-    shown = "".join(letter if letter.isprintable() else " " for letter in last).strip()
-    return shown[:_NAME_LENGTH]
+    told = (letter for letter in last if unicodedata.category(letter) != _FORMAT)
+    shown = "".join(letter if letter.isprintable() else " " for letter in told).strip()
+    if len(shown) <= _NAME_LENGTH:
+        return shown
+    stem, suffix = _parts(shown)
+    return stem[: _NAME_LENGTH - len(suffix)] + suffix
+
+
+def file_name(text: str, otherwise: str) -> str:
+    """A display name as a file may have it on every system; ``otherwise`` where nothing of it is left."""
+    plain = _NOT_IN_FILES.sub("_", unicodedata.normalize("NFC", display_name(text))).strip(". ")
+    stem, suffix = _parts(plain)
+    if not stem.strip("_ "):
+        return otherwise
+    if stem.split(".")[0].rstrip().upper() in _DEVICES:
+        stem = f"_{stem}"
+    room = _FILE_BYTES - len(suffix.encode())
+    return stem.encode()[:room].decode(errors="ignore").rstrip(". ") + suffix
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """What stands before a name's suffix, and that with its dot; a long one is none."""
+    stem, dot, suffix = name.rpartition(".")
+    return (stem, dot + suffix) if dot and len(suffix) <= _SUFFIX_LENGTH else (name, "")
 
 
 def check_manifest(manifest: Manifest, limits: AssetLimits) -> None:

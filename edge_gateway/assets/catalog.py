@@ -38,7 +38,7 @@ class Catalog:
                     kind.value if kind else "",
                 ),
             )
-            return _asset(
+            return read_asset(
                 connection.execute("SELECT * FROM assets WHERE asset_id = ?", (manifest.asset_id,)).fetchone()
             )
 
@@ -53,7 +53,7 @@ class Catalog:
                 " AND substr(digests, -32) = ? ORDER BY ready DESC, number DESC LIMIT 1",
                 (size_bytes, head, tail),
             ).fetchone()
-            return None if row is None else _asset(row)
+            return None if row is None else read_asset(row)
 
         return await self._database.run(work)
 
@@ -99,7 +99,7 @@ class Catalog:
 
         def work(connection: sqlite3.Connection) -> Asset | None:
             row = connection.execute("SELECT * FROM assets WHERE asset_id = ?", (asset_id,)).fetchone()
-            return None if row is None else _asset(row)
+            return None if row is None else read_asset(row)
 
         return await self._database.run(work)
 
@@ -159,7 +159,7 @@ class Catalog:
                 (kind.value, json.dumps(media.to_header()), asset_id),
             )
             connection.execute("DELETE FROM chunks WHERE asset_id = ?", (asset_id,))
-            return _asset(connection.execute("SELECT * FROM assets WHERE asset_id = ?", (asset_id,)).fetchone())
+            return read_asset(connection.execute("SELECT * FROM assets WHERE asset_id = ?", (asset_id,)).fetchone())
 
         return await self._database.run(work)
 
@@ -172,7 +172,7 @@ class Catalog:
                 " ORDER BY number DESC LIMIT :count",
                 {"before": before, "kind": kind.value if kind else "", "count": count},
             )
-            return [_asset(row) for row in rows]
+            return [read_asset(row) for row in rows]
 
         return await self._database.run(work)
 
@@ -210,7 +210,8 @@ class Catalog:
         return await self._database.run(work)
 
 
-def _asset(row: sqlite3.Row) -> Asset:
+def read_asset(row: sqlite3.Row) -> Asset:
+    """The asset in a row."""
     return Asset(
         number=row["number"],
         asset_id=row["asset_id"],

@@ -78,6 +78,11 @@ class Growth:
         return self._is_coming(self.asset_id)
 
     @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for something of it."""
+        return bool(self._wants)
+
+    @property
     def held_bytes(self) -> int:
         """Bytes that are safe."""
         if self.is_ready:

@@ -23,26 +23,42 @@ class Leases:
         before_us: For how long the edge has run before, in microseconds.
         lease_s: Seconds after its last use for which an asset stays whatever comes.
         expire_s: Seconds after the last byte for which an unfinished upload stays.
+        keep_s: Seconds after their last use after which assets go at the earliest; 0 is never.
         clock: Seconds, never going back.
     """
 
     def __init__(
-        self, database: Database, before_us: int, *, lease_s: float, expire_s: float, clock: Callable[[], float]
+        self,
+        database: Database,
+        before_us: int,
+        *,
+        lease_s: float,
+        expire_s: float,
+        keep_s: float,
+        clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._lease_us = round(lease_s * 1e6)
         self._expire_us = round(expire_s * 1e6)
+        shortest = min(lease_s, expire_s, keep_s or expire_s)
+        self._fine_us = round(shortest * 1e6) // _FINE
         self._clock = clock
         self._begun = clock() - before_us / 1e6
         self._renewed: dict[str, int] = {}
 
     @classmethod
     async def open(
-        cls, database: Database, *, lease_s: float, expire_s: float, clock: Callable[[], float] = time.monotonic
+        cls,
+        database: Database,
+        *,
+        lease_s: float,
+        expire_s: float,
+        keep_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> "Leases":
         """Go on from the time that was written down last."""
         (before_us,) = await database.run(lambda c: c.execute("SELECT us FROM running_time").fetchone())
-        return cls(database, before_us, lease_s=lease_s, expire_s=expire_s, clock=clock)
+        return cls(database, before_us, lease_s=lease_s, expire_s=expire_s, keep_s=keep_s, clock=clock)
 
     @property
     def now_us(self) -> int:
@@ -53,7 +69,7 @@ class Leases:
         """Note that an asset is used, or that an upload came further."""
         now = self.now_us
         last = self._renewed.get(asset_id)
-        if last is not None and now - last < min(self._lease_us, self._expire_us) // _FINE:
+        if last is not None and now - last < self._fine_us:
             return
         values = (now, asset_id)
         await self._database.run(lambda c: c.execute("UPDATE assets SET used_us = ? WHERE asset_id = ?", values))

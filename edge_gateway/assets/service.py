@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -31,6 +32,7 @@ from edge_gateway.assets.catalog import Catalog
 from edge_gateway.assets.growth import Source
 from edge_gateway.assets.leases import Leases
 from edge_gateway.assets.ledger import Ledger
+from edge_gateway.assets.outcome import OnUpload, Outcome, tell_nobody, watched
 from edge_gateway.assets.room import Room
 from edge_gateway.assets.store import AssetStore, Begun
 from edge_gateway.assets.upload import Upload
@@ -79,6 +81,7 @@ class AssetService:
         count_down: Told the bytes of every piece that went out.
         piece_bytes: Bytes of a piece that goes out.
         leases: When assets were last used; without it everything stays.
+        on_upload: Told how each upload ended.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class AssetService:
         count_down: Callable[[int], None] = lambda _: None,
         piece_bytes: int = 256 << 10,
         leases: Leases | None = None,
+        on_upload: OnUpload = tell_nobody,
     ) -> None:
         self.limits = limits
         self._store = store
@@ -105,9 +109,11 @@ class AssetService:
         self._count_down = count_down
         self._piece_bytes = piece_bytes
         self._leases = leases
+        self._on_upload = on_upload
         self._writers: dict[str, Upload] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._room = Room(limits.total_bytes)
+        self._reads: Counter[str] = Counter()
         store.growths.on_want = self._want
         store.growths.is_coming = self._writers.__contains__
 
@@ -126,6 +132,16 @@ class AssetService:
             DiskFullError: the disk has no room.
             DeadlineError: the client said nothing for too long, or too little.
         """
+        with watched(tell_nobody if manifest.name else self._on_upload) as ending:
+            async with aclosing(self._upload(manifest, messages)) as answers:
+                async for answer in answers:
+                    if isinstance(answer, Completed):
+                        ending.outcome = Outcome.COMPLETE
+                    yield answer
+
+    async def _upload(
+        self, manifest: Manifest, messages: AsyncIterator[UploadMessage]
+    ) -> AsyncGenerator[UploadAnswer, None]:
         check_manifest(manifest, self.limits)
         begun, ledger, upload = await self._start(manifest)
         asset = begun.asset
@@ -389,13 +405,21 @@ class AssetService:
         return asset, self._pieces(asset_id, offset, end)
 
     async def _pieces(self, asset_id: str, offset: int, end: int) -> AsyncGenerator[tuple[int, bytes], None]:
-        while offset < end:
-            data = await self._store.read(asset_id, offset, min(self._piece_bytes, end - offset))
-            if not data:
-                raise InvalidMediaError("the asset's file is shorter than it was", field="asset_id")
-            self._count_down(len(data))
-            yield offset, data
-            offset += len(data)
+        self._reads[asset_id] += 1
+        try:
+            while offset < end:
+                data = await self._store.read(asset_id, offset, min(self._piece_bytes, end - offset))
+                if not data:
+                    raise InvalidMediaError("the asset's file is shorter than it was", field="asset_id")
+                self._count_down(len(data))
+                yield offset, data
+                offset += len(data)
+        finally:
+            self._reads -= Counter({asset_id: 1})
+
+    def is_read(self, asset_id: str) -> bool:
+        """Whether a download of an asset runs."""
+        return asset_id in self._reads
 
 
 def _expired() -> DeadlineError:

@@ -1,15 +1,21 @@
 """Words of uploads whose bytes come in order: their content, and with it the asset's id, is known only at the end."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from edge_gateway.assets.pace import Pace
 from shared import digest
 from shared.errors import InvalidInputError, InvalidMediaError, LimitExceededError, VisemeError
 
+SCHEME: Final = "upload:"
+"""What names of uploads begin with where an asset may also be named; no asset's id does."""
 CHECKSUMS = ("sha1", "sha256")
 """Algorithms that a client may send the checksum of a request in."""
+
+_UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +121,28 @@ class ChunkHasher:
     def last(self) -> dict[int, bytes]:
         """The digest of a last chunk that is not full."""
         return {self._index: self._open.digest()} if self._filled else {}
+
+
+def is_upload_name(text: str) -> bool:
+    """Whether this is meant to be the name of an upload."""
+    return text.startswith(SCHEME)
+
+
+def upload_of(name: str, field: str) -> str:
+    """The id in an upload's name.
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    upload_id = name.removeprefix(SCHEME)
+    if not is_upload_name(name) or not is_upload_id(upload_id):
+        raise InvalidInputError("an upload is named upload: and its id, which ends its address", field=field)
+    return upload_id
+
+
+def is_upload_id(text: str) -> bool:
+    """Whether an upload may have this id."""
+    return _UPLOAD_ID.fullmatch(text) is not None
 
 
 Clock = Callable[[], int]

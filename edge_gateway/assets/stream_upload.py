@@ -6,16 +6,18 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from edge_gateway.assets.asset import Asset, AssetKind, Manifest
 from edge_gateway.assets.catalog import Catalog
+from edge_gateway.assets.outcome import OnUpload, Outcome, tell_nobody, watched
 from edge_gateway.assets.service import Prober
 from edge_gateway.assets.store import AssetStore
 from edge_gateway.assets.stream import Checksum, Clock, NewStream, Stream, StreamLimits, check_parts, check_size
 from edge_gateway.assets.stream_catalog import StreamCatalog
 from edge_gateway.assets.stream_writer import StreamWriter
-from shared.errors import ConflictError, DiskFullError, InvalidInputError, NotFoundError
+from shared.errors import ConflictError, DeadlineError, DiskFullError, InvalidInputError, NotFoundError, VisemeError
 from shared.telemetry.logging import get_logger
 
 _LOG = get_logger(__name__)
@@ -31,6 +33,18 @@ def time_of_day() -> int:
     return time.time_ns() // 1000
 
 
+class Fates(Protocol):
+    """Whoever wants to know what becomes of uploads."""
+
+    async def became(self, upload_id: str, asset_id: str) -> None:
+        """An upload has become an asset, and that is written down."""
+        ...
+
+    async def lost(self, upload_id: str, error: VisemeError) -> None:
+        """An upload will never become an asset, and that is written down; of one that has, this means nothing."""
+        ...
+
+
 class StreamUploads:
     """Uploads as a client sees them that sends bytes from the first to the last.
 
@@ -42,10 +56,12 @@ class StreamUploads:
         probe: Finds out what a file is.
         limits: What is refused.
         on_asset: Told the id of every asset that an upload became.
+        fates: Told what becomes of each upload.
         count_up: Told the bytes of every piece that came in.
         reserve_bytes: Room on the disk that uploads leave free.
         clock: The time that counts: one that nobody sets, that goes on over restarts.
         wall: The time of day, for people.
+        on_upload: Told how uploads ended; not of a request after which more of one is to come.
     """
 
     def __init__(
@@ -58,10 +74,12 @@ class StreamUploads:
         probe: Prober,
         limits: StreamLimits,
         on_asset: Callable[[str], Awaitable[None]] | None = None,
+        fates: Fates | None = None,
         count_up: Callable[[int], None] = lambda _: None,
         reserve_bytes: int = 0,
         clock: Clock,
         wall: Clock = time_of_day,
+        on_upload: OnUpload = tell_nobody,
     ) -> None:
         self.limits = limits
         self._root = root
@@ -70,10 +88,12 @@ class StreamUploads:
         self._catalog = catalog
         self._probe = probe
         self._on_asset = on_asset
+        self._fates = fates
         self._count_up = count_up
         self._reserve_bytes = reserve_bytes
         self._clock = clock
         self._wall = wall
+        self._on_upload = on_upload
         self._writers: dict[str, StreamWriter] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -126,7 +146,18 @@ class StreamUploads:
                 if self._on_asset is not None:
                     await self._on_asset(asset.asset_id)
                 await self._uploads.became(upload_id, asset.asset_id)
+                if self._fates is not None:
+                    await self._fates.became(upload_id, asset.asset_id)
             await self._forget(stream.parts)
+        return await self._find(upload_id)
+
+    async def find(self, upload_id: str) -> Stream:
+        """An upload as it is written down.
+
+        Raises:
+            NotFoundError: there is none of this id.
+            VisemeError: why it will never become an asset.
+        """
         return await self._find(upload_id)
 
     async def append(
@@ -154,6 +185,14 @@ class StreamUploads:
             DeadlineError: the client said nothing for too long.
             DiskFullError: the disk has no room.
         """
+        with watched(self._on_upload) as ending:
+            stream = await self._append(upload_id, offset, body, length, checksum)
+            ending.outcome = Outcome.COMPLETE if stream.asset_id else None
+        return stream
+
+    async def _append(
+        self, upload_id: str, offset: int, body: AsyncIterator[bytes], length: int | None, checksum: Checksum | None
+    ) -> Stream:
         self._check(await self._find(upload_id), offset, length)
         await self._evict(upload_id)
         writer = self._writer(upload_id, self._count_up)
@@ -179,6 +218,7 @@ class StreamUploads:
         await self._evict(upload_id)
         async with self._locks.setdefault(upload_id, asyncio.Lock()):
             await self._forget([upload_id])
+        await self._lose(upload_id, NotFoundError("the upload was deleted before it had ended", field="asset"))
 
     def expires_us(self, stream: Stream) -> int:
         """When an upload is forgotten if nothing comes for it, in microseconds since 1970."""
@@ -192,7 +232,10 @@ class StreamUploads:
     async def sweep(self) -> None:
         """Forget uploads that nothing came for, and files that no upload is known of."""
         old = await self._uploads.untouched(self._clock() - round(self.limits.expire_s * 1e6))
-        await self._forget([upload_id for upload_id in old if not self._is_busy(upload_id)])
+        expired = [upload_id for upload_id in old if not self._is_busy(upload_id)]
+        await self._forget(expired)
+        for upload_id in expired:
+            await self._lose(upload_id, _expired())
         files = await asyncio.to_thread(lambda: [path.name for path in self._root.iterdir()])
         known = await self._uploads.ids()
         await self._forget([name for name in files if name not in known])
@@ -310,7 +353,12 @@ class StreamUploads:
     async def _refuse(self, stream: Stream, error: InvalidInputError) -> None:
         _LOG.info("upload refused", reason=error.reason, message=error.message)
         await self._uploads.refuse(stream.upload_id, error)
+        await self._lose(stream.upload_id, error)
         await asyncio.to_thread((self._root / stream.upload_id).unlink, missing_ok=True)
+
+    async def _lose(self, upload_id: str, error: VisemeError) -> None:
+        if self._fates is not None:
+            await self._fates.lost(upload_id, error)
 
     async def _forget(self, upload_ids: Sequence[str]) -> None:
         if not upload_ids:
@@ -322,6 +370,11 @@ class StreamUploads:
 
 def _unknown() -> NotFoundError:
     return NotFoundError("this edge has no such upload; it may have expired", field="upload_id")
+
+
+def _expired() -> DeadlineError:
+    message = "nothing came of this upload for so long that it was given up; upload the file and submit the job again"
+    return DeadlineError(message, field="asset", limit="tus_expire_s")
 
 
 def _check_room(root: Path, wanted: int) -> None:

@@ -14,13 +14,18 @@ from edge_gateway.jobs.faces import FaceAsk
 from edge_gateway.jobs.feed import FedChild
 from edge_gateway.jobs.files import Speech
 from edge_gateway.jobs.job import JobOptions
+from edge_gateway.label.policy import Label
 from edge_gateway.mix import mix
+from edge_gateway.picture import take_picture
 from edge_gateway.prepare import prepare
+from edge_gateway.provenance.certificate import Certificate
+from edge_gateway.provenance.manifest import Claim
+from edge_gateway.provenance.sign import sign
 from shared.errors import InternalError
 from shared.media.limits import MediaLimits
 from shared.media.probe import MediaInfo, glance_task, probe_task
 from shared.media.profile import SpeechCoding, speech_task
-from shared.media.sandbox import Child, ChildLimits, Message, Sandbox
+from shared.media.sandbox import Child, ChildLimits, Message, Reach, Sandbox
 
 PRELOAD = (
     "edge_gateway.prepare",
@@ -28,6 +33,8 @@ PRELOAD = (
     "edge_gateway.finish",
     "edge_gateway.fragments",
     "edge_gateway.mix",
+    "edge_gateway.picture",
+    "edge_gateway.provenance.sign",
     "shared.media.probe",
 )
 """Modules that every child of the edge has loaded."""
@@ -80,8 +87,21 @@ class Children:
             DeadlineError: it took too long.
         """
         arguments = {"path": str(path), "field": field, "limits": self._media}
-        message = await self._sandbox.call(probe_task, arguments, self._limits, self._settings.probe_s)
+        message = await self._sandbox.call(probe_task, arguments, self._limits, self._settings.probe_s, _reading(path))
         return MediaInfo.from_header(message.header)
+
+    async def picture(self, path: Path, at_us: int | None, field: str) -> bytes:
+        """A JPEG of the frame that a file shows at a time, or of its last; see :func:`take_picture`.
+
+        Raises:
+            InvalidInputError: it cannot be decoded.
+            DeadlineError: it took too long.
+        """
+        arguments = {"path": str(path), "field": field, "limits": self._media, "at_us": at_us}
+        message = await self._sandbox.call(
+            take_picture, arguments, self._limits, self._settings.probe_s, _reading(path)
+        )
+        return message.payload
 
     async def glance(self, source: Source, field: str) -> MediaInfo:
         """Find out of a file, be it complete or not, what its ends tell.
@@ -91,7 +111,7 @@ class Children:
             DeadlineError: it took too long, not counting the time in which bytes were waited for.
         """
         arguments = source.arguments | {"field": field, "limits": self._media}
-        async with self._sandbox.spawn(glance_task, arguments, self._limits) as child:
+        async with self._sandbox.spawn(glance_task, arguments, self._limits, _reading(source.path)) as child:
             message = await FedChild(child, source, answer_s=self._settings.probe_s).receive()
         if message is None:
             raise InternalError("looking at a file gave no answer")
@@ -111,7 +131,9 @@ class Children:
             "codec": str(coding.codec),
             "bitrate": coding.bitrate,
         }
-        message = await self._sandbox.call(speech_task, arguments, self._limits, self._settings.speech_s)
+        message = await self._sandbox.call(
+            speech_task, arguments, self._limits, self._settings.speech_s, _reading(path)
+        )
         return Speech(data=message.payload, duration_us=int(message.header["length_us"]))
 
     async def mix(
@@ -142,7 +164,8 @@ class Children:
             "output": str(output),
             "limits": self._media,
         }
-        await self._sandbox.call(mix, arguments, self._limits, self._settings.finish_s)
+        reach = _reading(*speeches, background, video, writes=output)
+        await self._sandbox.call(mix, arguments, self._limits, self._settings.finish_s, reach)
 
     @asynccontextmanager
     async def cut(self, source: Source, ask: FaceAsk, skip_segments: int) -> AsyncIterator[FedChild]:
@@ -162,11 +185,13 @@ class Children:
             "speaker_names": list(ask.cast.names),
             "voice": ask.voice,
         }
-        async with self._sandbox.spawn(prepare, arguments, self._limits) as child:
+        async with self._sandbox.spawn(prepare, arguments, self._limits, _reading(source.path)) as child:
             yield FedChild(child, source)
 
     @asynccontextmanager
-    async def composite(self, source: Source, told: dict[str, Any]) -> AsyncIterator[FedChild]:
+    async def composite(
+        self, source: Source, told: dict[str, Any], label: Label | None = None
+    ) -> AsyncIterator[FedChild]:
         """Composite segments; ``told`` is what :func:`prepare` said of the video."""
         arguments = source.arguments | {
             "field": "video",
@@ -176,8 +201,10 @@ class Children:
             "crf": self._settings.result_crf,
             "preset": self._settings.result_preset,
             "limits": self._media,
+            "label": None if label is None else label.to_json(),
         }
-        async with self._sandbox.spawn(composite, arguments, self._limits) as child:
+        reach = _reading(source.path) if label is None else _reading(source.path, label.font)
+        async with self._sandbox.spawn(composite, arguments, self._limits, reach) as child:
             yield FedChild(child, source)
 
     async def finish(
@@ -189,10 +216,11 @@ class Children:
         length_us: int,
         output: Path,
         tag: str,
-    ) -> None:
+        producer: str,
+    ) -> str:
         """Join composited segments, each with its start in the result, and the speech or speeches to one file.
 
-        The file bears a tag.
+        The file bears a tag and, where a producer is named, the metadata AIGC; gives the file's id in that.
 
         Raises:
             InvalidInputError: the speech cannot be decoded.
@@ -208,19 +236,40 @@ class Children:
             "output": str(output),
             "limits": self._media,
             "tag": tag,
+            "producer": producer,
         }
-        await self._sandbox.call(finish, arguments, self._limits, self._settings.finish_s)
+        reach = _reading(*segments, *speeches, writes=output)
+        message = await self._sandbox.call(finish, arguments, self._limits, self._settings.finish_s, reach)
+        return str(message.header["produce_id"])
+
+    async def sign(self, path: Path, output: Path, certificate: Certificate, claim: Claim) -> None:
+        """Copy a finished file with a signed manifest in it.
+
+        Raises:
+            DeadlineError: it took too long.
+        """
+        arguments = certificate.arguments() | {
+            "path": str(path),
+            "output": str(output),
+            "claim": asdict(claim),
+            "field": "result",
+        }
+        reach = _reading(path, writes=output)
+        await self._sandbox.call(sign, arguments, self._limits, self._settings.finish_s, reach)
 
     @asynccontextmanager
-    async def fragments(self, speeches: Sequence[Path]) -> AsyncIterator[Child]:
-        """Cut a preview out of composited segments; see :func:`edge_gateway.fragments.cut_live`."""
+    async def fragments(self, speeches: Sequence[Path], segments: Path) -> AsyncIterator[Child]:
+        """Cut a preview out of composited segments, which lie in one folder.
+
+        See :func:`edge_gateway.fragments.cut_live`.
+        """
         arguments = {
             "speech": str(speeches[0]),
             "voices": [str(path) for path in speeches[1:]],
             "field": "speech",
             "limits": self._media,
         }
-        async with self._sandbox.spawn(cut_live, arguments, self._limits) as child:
+        async with self._sandbox.spawn(cut_live, arguments, self._limits, _reading(*speeches, segments)) as child:
             yield child
 
     async def result_fragments(self, path: Path, output: Path) -> Message:
@@ -230,4 +279,9 @@ class Children:
             DeadlineError: it took too long.
         """
         arguments = {"path": str(path), "field": "result", "output": str(output)}
-        return await self._sandbox.call(cut_result, arguments, self._limits, self._settings.finish_s)
+        reach = _reading(path, writes=output)
+        return await self._sandbox.call(cut_result, arguments, self._limits, self._settings.finish_s, reach)
+
+
+def _reading(*paths: Path, writes: Path | None = None) -> Reach:
+    return Reach(reads=tuple(map(str, paths)), writes=() if writes is None else (str(writes),))

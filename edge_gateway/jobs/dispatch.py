@@ -16,7 +16,8 @@ from edge_gateway.jobs.job import UNFINISHED, Change, Job, JobError, JobState, N
 from edge_gateway.jobs.repository import JobRepository
 from edge_gateway.jobs.stall import StalledError
 from shared.errors import ConflictError, DiskFullError, NotFoundError, VisemeError
-from shared.telemetry.logging import get_logger
+from shared.telemetry import tracing
+from shared.telemetry.logging import get_logger, of_job
 
 _LOG = get_logger(__name__)
 
@@ -54,10 +55,17 @@ class Dispatcher:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._parked: dict[str, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
+        self._held: frozenset[str] = frozenset()
+        self._stalled: set[str] = set()
 
     def folder(self, job_id: str) -> Path:
         """Where a job's files lie."""
         return self._root / job_id
+
+    @property
+    def awaiting(self) -> frozenset[str]:
+        """Jobs in the queue that can do nothing before more of an upload has come."""
+        return self._held | self._stalled
 
     def wake(self) -> None:
         """There is a new job, or room for one."""
@@ -82,7 +90,11 @@ class Dispatcher:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._news.clear()
-                for job in await self._repository.in_states([JobState.QUEUED]):
+                queued = await self._repository.in_states([JobState.QUEUED])
+                self._held = frozenset(job.job_id for job in queued if job.awaited)
+                for job in queued:
+                    if job.awaited:
+                        continue
                     if len(self._running) >= self._at_once:
                         break
                     if job.job_id not in self._running and job.job_id not in self._parked:
@@ -109,14 +121,21 @@ class Dispatcher:
         for job in await self._repository.in_states(UNFINISHED):
             field = next((name for name, wanted in job.assets if wanted == asset_id), None)
             if field is not None:
-                await self.stop(job.job_id)
-                await self._end(job.job_id, _failed(error.reason, field, error.message, error.limit))
-                # It may have begun in between.
-                await self.stop(job.job_id)
-                await asyncio.to_thread(self.clear, job.job_id)
+                told = JobError(reason=error.reason, field=field, message=error.message, limit=error.limit)
+                await self.fail(job.job_id, told)
+
+    async def fail(self, job_id: str, error: JobError) -> None:
+        """Stop a job, wherever it is at work, and let it fail; one that has ended stays as it is."""
+        await self.stop(job_id)
+        await self._end(job_id, Change(state=JobState.FAILED, error=error))
+        # It may have begun in between.
+        await self.stop(job_id)
+        await asyncio.to_thread(self.clear, job_id)
 
     def _ended(self, tasks: dict[str, asyncio.Task[None]], job_id: str, task: asyncio.Task[None]) -> None:
         tasks.pop(job_id, None)
+        if tasks is self._parked:
+            self._stalled.discard(job_id)
         # Whoever stops a parked job is about to end it.
         if tasks is self._running or not task.cancelled():
             self.wake()
@@ -133,9 +152,14 @@ class Dispatcher:
         task.add_done_callback(partial(self._ended, self._parked, job_id))
 
     async def _run(self, job: Job, tasks: asyncio.TaskGroup) -> None:
+        with of_job(job.job_id), tracing.span("job", parent=job.trace, job_id=job.job_id):
+            await self._do(job, tasks)
+
+    async def _do(self, job: Job, tasks: asyncio.TaskGroup) -> None:
         try:
             change = await self._work(job)
         except StalledError as stall:
+            self._stalled.add(job.job_id)
             await self._park(job.job_id, stall.notice, stall.until_more, tasks)
             return
         except DiskFullError as error:

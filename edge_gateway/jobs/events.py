@@ -9,6 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 from edge_gateway.jobs.job import Change, Event, EventBody, Job, Progress, Stage, StateChanged
 from edge_gateway.jobs.repository import EventLog
@@ -34,6 +35,7 @@ class Journal:
         self._on_end = on_end
         self._tails: OrderedDict[str, deque[Event]] = OrderedDict()
         self._watches: set[Watch] = set()
+        self._followers: dict[str, set[Watch]] = {}
         self._closed = False
 
     async def record(self, job_id: str, *bodies: EventBody, change: Change | None = None) -> Job:
@@ -86,7 +88,8 @@ class Journal:
         """
         tail = self._tails.get(job_id)
         if tail and tail[0].sequence <= after + 1:
-            return [event for event in tail if event.sequence > after][:_BATCH]
+            first = after + 1 - tail[0].sequence  # a tail has no gaps
+            return list(islice(tail, first, first + _BATCH))
         return await self._log.events(job_id, after, _BATCH)
 
     async def check_place(self, job_id: str, after: int) -> bool:
@@ -96,7 +99,8 @@ class Journal:
             NotFoundError: there is no such job.
             InvalidInputError: the job has not had so many events.
         """
-        last = await self._log.last(job_id)
+        tail = self._tails.get(job_id)
+        last = tail[-1] if tail else await self._log.last(job_id)
         if after > last.sequence:
             message = f"the job has had {last.sequence} events, {after} lies beyond"
             raise InvalidInputError(message, field="after_sequence")
@@ -111,6 +115,18 @@ class Journal:
             yield watch
         finally:
             self._watches.discard(watch)
+            watch.unfollow_all()
+
+    def follow(self, job_id: str, watch: "Watch") -> None:
+        """Wake a watch whenever there is something new about a job."""
+        self._followers.setdefault(job_id, set()).add(watch)
+
+    def unfollow(self, job_id: str, watch: "Watch") -> None:
+        """No longer wake a watch for a job."""
+        followers = self._followers.get(job_id, set())
+        followers.discard(watch)
+        if not followers:
+            self._followers.pop(job_id, None)
 
     @property
     def is_closed(self) -> bool:
@@ -118,7 +134,7 @@ class Journal:
         return self._closed
 
     def _wake(self, job_id: str) -> None:
-        for watch in self._watches:
+        for watch in self._followers.get(job_id, ()):
             watch.wake(job_id)
 
 
@@ -137,6 +153,15 @@ class Gone:
     error: VisemeError
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A watcher was too slow for all progress of a job: what came next is the newest."""
+
+    job_id: str
+    progress_events: int
+    """Events that were left out."""
+
+
 class Watch:
     """One watcher of any number of jobs. Made by :meth:`Journal.watch`."""
 
@@ -150,12 +175,19 @@ class Watch:
     def follow(self, job_id: str, after: int) -> None:
         """Follow a job from a number; a job that is followed already is followed anew from there."""
         self._follows[job_id] = _Follow(after=after)
+        self._journal.follow(job_id, self)
         self.wake(job_id)
 
     def unfollow(self, job_id: str) -> None:
         """No longer follow a job."""
+        self._journal.unfollow(job_id, self)
         self._follows.pop(job_id, None)
         self._fresh.pop(job_id, None)
+
+    def unfollow_all(self) -> None:
+        """Follow nothing any more."""
+        for job_id in list(self._follows):
+            self.unfollow(job_id)
 
     def wake(self, job_id: str) -> None:
         """There may be something new about a job."""
@@ -173,7 +205,7 @@ class Watch:
         """Whether every job that is followed has ended and all of it was told."""
         return all(follow.ended for follow in self._follows.values())
 
-    async def read(self) -> AsyncGenerator[Event | Gone, None]:
+    async def read(self) -> AsyncGenerator[Event | Gone | Skipped, None]:
         """Everything that is unread now; ends when there is no more.
 
         Raises:
@@ -197,14 +229,23 @@ class Watch:
                 continue
             if self._follows.get(job_id) is not follow:
                 continue
-            if not batch:
-                follow.live = True
-                continue
-            self.wake(job_id)
-            follow.after = batch[-1].sequence
-            for event in _newest(batch) if follow.live and len(batch) > _SLOW else batch:
+            told = _newest(batch) if follow.live and len(batch) > _SLOW else batch
+            self._came_to(job_id, follow, batch)
+            if len(told) < len(batch):
+                yield Skipped(job_id=job_id, progress_events=len(batch) - len(told))
+            for event in told:
                 follow.ended = _is_end(event)
                 yield event
+
+    def _came_to(self, job_id: str, follow: _Follow, batch: list[Event]) -> None:
+        """Note how far a watcher has come with a batch."""
+        if batch:
+            follow.after = batch[-1].sequence
+        if len(batch) < _BATCH:
+            # That was all; whatever is recorded from here on wakes us.
+            follow.live = True
+        else:
+            self.wake(job_id)
 
 
 def _is_end(event: Event) -> bool:
@@ -228,12 +269,21 @@ class ProgressBoard:
         journal: Where it goes.
         job_id: The job.
         interval_s: Seconds between two records.
+        on_first: Called once, when the first is recorded.
     """
 
-    def __init__(self, journal: Journal, job_id: str, interval_s: float = 0.25) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        job_id: str,
+        interval_s: float = 0.25,
+        *,
+        on_first: Callable[[], None] = lambda: None,
+    ) -> None:
         self._journal = journal
         self._job_id = job_id
         self._interval_s = interval_s
+        self._on_first = on_first
         self._newest: dict[Stage, Progress] = {}
         self._told: dict[Stage, Progress] = {}
 
@@ -245,8 +295,11 @@ class ProgressBoard:
         """Record what has changed since the last time."""
         fresh = [progress for stage, progress in self._newest.items() if self._told.get(stage) != progress]
         if fresh:
+            is_first = not self._told
             self._told.update({progress.stage: progress for progress in fresh})
             await self._journal.record(self._job_id, *fresh)
+            if is_first:
+                self._on_first()
 
     async def run(self) -> None:
         """Record until cancelled."""

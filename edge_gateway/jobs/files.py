@@ -11,8 +11,10 @@ from typing import Any, Final
 from edge_gateway.disk import make_directory, write_atomic
 from edge_gateway.fragment import Fragment
 from edge_gateway.jobs.node import Fate, Lips, RenderedCard
+from edge_gateway.label.policy import Label
 
 _SPEECH: Final = "speech.sound"
+_LABEL: Final = "label.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,11 @@ class JobFiles:
         return JobFiles(self._root, voice, self._writing)
 
     @property
+    def folder(self) -> Path:
+        """Where they lie."""
+        return self._root
+
+    @property
     def exists(self) -> bool:
         """Whether the job was begun before."""
         return self._root.is_dir()
@@ -68,6 +75,14 @@ class JobFiles:
         told = self.read_json(name)
         (self._root / name).unlink(missing_ok=True)
         return told
+
+    def label(self, demanded: Label | None) -> Label | None:
+        """The label of the job: that which was demanded when it began, so that all its segments agree."""
+        told = self.read_json(_LABEL)
+        if told is None:
+            told = {} if demanded is None else demanded.to_json()
+            self.write_json(_LABEL, told)
+        return Label.of(told)
 
     def speech(self) -> Speech | None:
         """The encoded speech, if it is there."""
@@ -159,6 +174,10 @@ class JobFiles:
     def result(self) -> Path:
         """Where the result is made before it becomes an asset."""
         return self._root / "result.mp4"
+
+    def unsigned(self) -> Path:
+        """Where the result is made before it is signed."""
+        return self._root / "unsigned.mp4"
 
     def found(self) -> tuple[int, int]:
         """How many rendered and composited segments are on disk."""

@@ -7,6 +7,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
+from edge_gateway.assets.stream import is_upload_name
 from edge_gateway.face.speaker import Speaker, Voice
 from shared.errors import ConflictError, InvalidInputError, LimitExceededError
 from shared.media.timeline import FitMode
@@ -17,6 +18,7 @@ MOST_VOLUME: Final = 2.0
 _JOB_ID = re.compile(r"job-[0-9a-f]{20}")
 _KEY_LENGTH = 128
 _LOW_SCORE = 50
+_LONGEST_S = 30 * 86_400
 _ENGINE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -93,6 +95,10 @@ class JobOptions:
     """What it is called, where others speak, too."""
     voices: tuple[Voice, ...] = ()
     """Further faces that speak."""
+    timeout_s: float = 0.0
+    """Seconds from its acceptance after which the job fails; 0 for as long as it takes."""
+    webhook: str = ""
+    """Where its end is told; empty for nowhere."""
 
     @property
     def places(self) -> int:
@@ -199,11 +205,18 @@ class Job:
     error: JobError | None = None
     report: JobReport | None = None
     last_sequence: int = 0
+    trace: str = ""
+    """The ``traceparent`` of the call that submitted it; empty where nobody traces."""
 
     @property
     def has_background(self) -> bool:
         """Whether anything is mixed under the speech."""
         return self.options.keep_sound or bool(self.background_asset_id)
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When it fails if it has not ended by then; None for never."""
+        return self.created_us + round(self.options.timeout_s * 1e6) if self.options.timeout_s else None
 
     @property
     def speeches(self) -> tuple[str, ...]:
@@ -215,6 +228,11 @@ class Job:
         """What it is made of: names of the files and ids."""
         under = (("background", self.background_asset_id),) if self.background_asset_id else ()
         return ("video", self.video_asset_id), *(("speech", speech) for speech in self.speeches), *under
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """Names of the files that are uploads and not assets yet."""
+        return tuple(name for name, asset_id in self.assets if is_upload_name(asset_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +272,8 @@ class Event:
     sequence: int
     time_us: int
     body: EventBody
+    number: int = field(default=0, compare=False)
+    """Its place among the events of all jobs, which may have gaps; set by the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +284,37 @@ class Change:
     result_asset_id: str = ""
     error: JobError | None = None
     report: JobReport | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Which:
+    """Which jobs a list shows."""
+
+    query: str = ""
+    """A part of a file's name, however written, or of the job's id."""
+    states: frozenset[JobState] = frozenset()
+    """Where they stand; empty for anywhere."""
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it shows all."""
+        return not (self.query or self.states)
+
+
+ALL_JOBS: Final = Which()
+_QUERY_LENGTH: Final = 200
+
+
+def check_which(which: Which) -> Which:
+    """Return what a list is to show if it can be looked for.
+
+    Raises:
+        LimitExceededError: the words are too many.
+    """
+    if len(which.query) > _QUERY_LENGTH:
+        message = f"what is looked for has at most {_QUERY_LENGTH} characters"
+        raise LimitExceededError(message, field="query", limit="query")
+    return which
 
 
 def check_change(before: JobState, after: JobState) -> None:
@@ -314,6 +365,21 @@ def check_background(asset_id: str, options: JobOptions) -> None:
     if options.background_volume > MOST_VOLUME:
         message = f"a volume is at most {MOST_VOLUME:g}, which is {MOST_VOLUME:g} times as loud as the file"
         raise LimitExceededError(message, field="options.background_volume", limit="background_volume")
+
+
+def check_timeout(timeout_s: float) -> float:
+    """Return the time that a job may take if it is one; 0 stands for any.
+
+    Raises:
+        InvalidInputError: it is negative.
+        LimitExceededError: it is too long.
+    """
+    if not timeout_s >= 0:
+        raise InvalidInputError("a job's time is more than 0 s", field="timeout")
+    if timeout_s > _LONGEST_S:
+        message = f"a job's time is at most {_LONGEST_S} s; without one it takes as long as it takes"
+        raise LimitExceededError(message, field="timeout", limit="timeout")
+    return timeout_s
 
 
 def check_engine(name: str) -> str:

@@ -29,6 +29,12 @@ def upload_goes_on(here: str, there: str) -> Notice:
     return Notice(severity=Severity.INFO, reason="upload_resumed", message=message)
 
 
+def upload_awaited(names: Sequence[str]) -> Notice:
+    """The job was accepted on files that are still being uploaded."""
+    message = f"Waiting for the upload of the {' and of the '.join(dict.fromkeys(names))}."
+    return Notice(severity=Severity.INFO, reason="upload_awaited", message=message)
+
+
 def places_missed(places: Sequence[Place], total: int) -> Notice:
     """Some of the places of a face that was chosen have none."""
     message = f"At {len(places)} of the {total} places of the speaker no face is; the first is {places[0].words}."

@@ -16,6 +16,7 @@ from edge_gateway.jobs.composite import CompositeLeg, Rendered
 from edge_gateway.jobs.events import Journal, ProgressBoard
 from edge_gateway.jobs.faces import Face, Faces, FaceView
 from edge_gateway.jobs.files import JobFiles, Speech
+from edge_gateway.jobs.finishing import Finisher, judge
 from edge_gateway.jobs.job import Change, Job, JobReport, JobState, Notice, Progress, Stage
 from edge_gateway.jobs.node import InferenceNode, RenderSpec
 from edge_gateway.jobs.orders import Orders
@@ -26,14 +27,13 @@ from edge_gateway.jobs.results import Results
 from edge_gateway.jobs.soundtrack import Soundtrack
 from edge_gateway.jobs.stall import StalledError, here_of, watch
 from edge_gateway.jobs.start import Start, Starter
-from edge_gateway.jobs.verdict import Jury, Verdict
 from edge_gateway.jobs.voices import Voice, open_views, voices_of
-from edge_gateway.jobs.work import PipelineSettings, Work
+from edge_gateway.jobs.work import Desk, PipelineSettings, Work
+from edge_gateway.provenance.marks import Marks
 from shared.media.probe import MediaInfo
 from shared.media.profile import LinkProfile
 from shared.media.timeline import OutputSegment
 from shared.telemetry.logging import get_logger
-from shared.version import version
 
 _LOG = get_logger(__name__)
 
@@ -64,7 +64,10 @@ class Pipeline:
         results: Where results go.
         folder: The directory of a job's files.
         settings: How.
+        desk: Where the jobs lie that are being done.
+        marks: What results say of themselves.
         on_report: Told what each job took.
+        on_progress: Told once of each job that has come further for the first time.
     """
 
     def __init__(
@@ -79,7 +82,10 @@ class Pipeline:
         results: Results,
         folder: Callable[[str], Path],
         settings: PipelineSettings,
+        desk: Desk,
+        marks: Marks,
         on_report: Callable[[JobReport], None] = lambda _: None,
+        on_progress: Callable[[Job], None] = lambda _: None,
     ) -> None:
         self._assets = assets
         self._faces = faces
@@ -91,7 +97,11 @@ class Pipeline:
         self._results = results
         self._folder = folder
         self._settings = settings
+        self._desk = desk
+        self._label = marks.label
+        self._finisher = Finisher(children, marks)
         self._on_report = on_report
+        self._on_progress = on_progress
 
     async def run(self, job: Job) -> Change:
         """Do a job; gives the state in which it ended well, which is written down by then.
@@ -114,13 +124,16 @@ class Pipeline:
                 background=background,
                 sound=sound,
                 files=files,
-                board=ProgressBoard(self._journal, job.job_id),
+                board=ProgressBoard(
+                    self._journal, job.job_id, on_first=lambda: self._on_progress(job) if work.is_new else None
+                ),
                 reel=reel,
             )
             board = work.board
             await self._begin(work)
             try:
-                change = await self._run(work)
+                with self._desk.at(work):
+                    change = await self._run(work)
             except StalledError:
                 await board.flush()
                 await asyncio.to_thread(files.write_json, "usage.json", work.usage.to_json())
@@ -144,6 +157,7 @@ class Pipeline:
         told = [] if work.is_new else [await self._taken_up(work)]
         if work.is_new:
             await asyncio.to_thread(files.make)
+        work.label = await asyncio.to_thread(files.label, self._label)
         work.usage.ended(Stage.WAIT, max(0.0, time.time() - work.job.updated_us / 1e6))
         await self._journal.record(job_id, *told, change=Change(state=JobState.PREPARING))
 
@@ -259,7 +273,7 @@ class Pipeline:
         voices = voices_of(views, start.speeches, work, make)
         source, told_of = work.video.again(), views[0].face.source
         compositing = CompositeLeg(
-            start=lambda: self._children.composite(source, told_of),
+            start=lambda: self._children.composite(source, told_of, work.label),
             layers=[voice.layer for voice in voices],
             crop_px=engine.crop_px,
             files=work.files,
@@ -304,17 +318,10 @@ class Pipeline:
     async def _finish(self, work: Work, plan: Plan, engine: str, profile: LinkProfile) -> Change:
         job_id, files = work.job.job_id, work.files
         await work.board.flush()
-        verdict = await asyncio.to_thread(_verdict, plan, [files.of_voice(index) for index in range(plan.voices)])
+        verdict = await asyncio.to_thread(judge, plan, [files.of_voice(index) for index in range(plan.voices)])
         await self._journal.record(job_id, *notices.told_of(verdict), change=Change(state=JobState.FINISHING))
         with work.usage.at_work(Stage.COMPOSITE):
-            await self._children.finish(
-                segments=[files.composited(index) for index in range(plan.segment_count)],
-                starts_us=plan.starts_us,
-                speeches=list(await work.sound.paths()),
-                length_us=plan.length_us,
-                output=files.result(),
-                tag=verdict.tag(engine, version()),
-            )
+            await self._finisher.make(work, plan, verdict, engine)
         report = JobReport(
             frames=plan.frames,
             frame_rate=plan.frames / (plan.length_us / 1e6),
@@ -335,13 +342,6 @@ class Pipeline:
         change = await self._results.hand_over(job_id, files.result(), f"{stem}-dubbed.mp4", report)
         self._on_report(report)
         return change
-
-
-def _verdict(plan: Plan, files: Sequence[JobFiles]) -> Verdict:
-    jury = Jury(voices=len(files))
-    for segment in plan.planned:
-        jury.hear(segment, [(plan.fates(segment, voice), one.lips(segment.index)) for voice, one in enumerate(files)])
-    return jury.judge()
 
 
 def _prepared(done: int, total: int) -> Progress:

@@ -32,8 +32,8 @@ class Cutter(Protocol):
         ...
 
 
-Cut = Callable[[Sequence[Path]], AbstractAsyncContextManager[Cutter]]
-"""Starts a child for the files that a result's sound is the sum of."""
+Cut = Callable[[Sequence[Path], Path], AbstractAsyncContextManager[Cutter]]
+"""Starts a child for the files that a result's sound is the sum of, and the folder with its segments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,11 @@ class Reel:
         self._segments[segment.index] = segment
         self._wake()
 
+    @property
+    def newest(self) -> int | None:
+        """The last segment that is composited."""
+        return max(self._segments, default=None)
+
     def path(self, index: int) -> Path:
         """The file in which a fragment's extents lie."""
         return self._files.composited(index)
@@ -120,7 +125,8 @@ class Reel:
         try:
             if self._child is None:
                 self._fed = 0
-                self._child = await self._stack.enter_async_context(self._cut(await self._sound_files()))
+                cutting = self._cut(await self._sound_files(), self._files.folder)
+                self._child = await self._stack.enter_async_context(cutting)
             for number in range(self._fed, index + 1):
                 await self._cut_one(self._child, self._segments[number])
                 self._fed = number + 1

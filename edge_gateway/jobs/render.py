@@ -123,6 +123,7 @@ class RenderLeg:
         self._partial: dict[int, int] = {}
         self._sent_bytes = 0
         self._told: tuple[str, str, list[int]] | None = None
+        self._voice = spec.speech_digest.hex()
         self.engine = spec.engine
         """The engine that renders, as the node says."""
 
@@ -144,6 +145,8 @@ class RenderLeg:
             except DiskFullError:
                 raise
             except (UnavailableError, ResourceExhaustedError, DeadlineError) as error:
+                self._usage.owed -= {(self._voice, segment) for segment in call.ordered}
+                self._usage.arriving.discard(self._voice)
                 await self._wait(error, call.ordered)
 
     async def _wait(self, error: VisemeError, ordered: set[int]) -> None:
@@ -196,9 +199,18 @@ class RenderLeg:
         self._sent_bytes += count
         self._board.set(Progress(stage=Stage.SEND, done_bytes=self._sent_bytes))
 
+    def ordered(self, segment: int) -> None:
+        """The node owes a segment."""
+        self._usage.owed.add((self._voice, segment))
+
+    def arriving(self, *, is_whole: bool) -> None:
+        """A piece of a segment has come, or its last."""
+        (self._usage.arriving.discard if is_whole else self._usage.arriving.add)(self._voice)
+
     async def keep(self, order: SegmentOrder, arrived: Arrived) -> None:
         """A whole segment has come: put it on disk."""
         segment, card, seconds = order.segment, arrived.card, arrived.seconds
+        self._usage.owed.discard((self._voice, segment))
         await asyncio.to_thread(self._files.put_rendered, segment, card, arrived.data)
         await asyncio.to_thread(self._files.write_json, "usage.json", self._usage.to_json())
         self._usage.ended(Stage.RETURN, seconds)
@@ -324,6 +336,7 @@ class _Call:
             )
         self._heard_at = time.monotonic()
         self.ordered.add(order.segment)
+        self._leg.ordered(order.segment)
         await stream.send(order)
 
     async def _send_acks(self, stream: RenderStream) -> None:
@@ -386,6 +399,7 @@ class _Call:
             raise InternalError(f"the node rendered segment {piece.segment}, which nobody ordered")
         order = self._orders.missing.get(piece.segment)
         arrived = order and self._arrivals.take(piece, len(order.source_frames))
+        self._leg.arriving(is_whole=arrived is not None)
         if order and arrived:
             self._window.rendered(len(arrived.data))
             self._asked.clear()

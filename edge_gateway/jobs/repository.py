@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge_gateway.jobs.job import Change, Event, EventBody, Job, JobState
+from edge_gateway.jobs.job import ALL_JOBS, Change, Event, EventBody, Job, JobState, Which
 
 
 class JobRepository(Protocol):
     """Jobs that survive a power cut."""
 
-    async def add(self, job: Job, key: str, queue_limit: int) -> tuple[Job, bool]:
+    async def add(self, asked: Job, key: str, queue_limit: int) -> tuple[Job, bool]:
         """Write down a new job with its first event; where the key is known, the job that has it.
 
         Returns:
@@ -26,7 +26,7 @@ class JobRepository(Protocol):
         """The job of this id, if there is one."""
         ...
 
-    async def page(self, *, count: int, before: int | None) -> list[Job]:
+    async def page(self, *, count: int, before: int | None, which: Which = ALL_JOBS) -> list[Job]:
         """Jobs from the newest, those with numbers below ``before``."""
         ...
 

@@ -3,25 +3,31 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import Final, Protocol
 
 from edge_gateway.assets.asset import Asset, check_pictures
 from edge_gateway.assets.service import AssetService
+from edge_gateway.assets.stream import is_upload_name
 from edge_gateway.face.speaker import check_voices
+from edge_gateway.jobs import notices
 from edge_gateway.jobs.cast import cast_of, voice_field
 from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.job import (
+    ALL_JOBS,
     Change,
     Job,
     JobOptions,
     JobState,
+    Which,
     check_background,
     check_engine,
     check_job_id,
     check_key,
+    check_timeout,
+    check_which,
 )
 from edge_gateway.jobs.repository import JobRepository
 from edge_gateway.library.name import is_library_name
@@ -32,8 +38,10 @@ from shared.errors import (
     InvalidMediaError,
     LimitExceededError,
     NotFoundError,
+    VisemeError,
 )
 from shared.media.limits import MediaLimits
+from shared.telemetry import tracing
 from shared.telemetry.logging import get_logger
 
 _LOG = get_logger(__name__)
@@ -73,6 +81,19 @@ class Named(Protocol):
         ...
 
 
+class Uploaded(Protocol):
+    """Finds uploads by tus."""
+
+    async def __call__(self, name: str, field: str, /) -> str:
+        """The id of the asset that an upload has become, or the same name while it has not ended.
+
+        Raises:
+            InvalidInputError: it is no name, or the upload can become no asset.
+            NotFoundError: there is no such upload.
+        """
+        ...
+
+
 class JobService:
     """Jobs as clients see them.
 
@@ -85,6 +106,10 @@ class JobService:
         queue_limit: Jobs that may wait.
         engines: The names of the engines that the node last reported; empty while nobody knows.
         named: Finds the asset that the name of a library's file stands for.
+        check_webhook: Refuses a URL to which nothing may be told.
+        on_accept: Told of every new job.
+        uploaded: Finds what an upload by tus has become.
+        list_limit: Jobs that one call may name.
     """
 
     def __init__(
@@ -98,6 +123,10 @@ class JobService:
         queue_limit: int,
         engines: Callable[[], frozenset[str]],
         named: Named | None = None,
+        check_webhook: Callable[[str], None] = lambda _: None,
+        on_accept: Callable[[Job], None] = lambda _: None,
+        uploaded: Uploaded | None = None,
+        list_limit: int = 500,
     ) -> None:
         self._repository = repository
         self._journal = journal
@@ -107,11 +136,17 @@ class JobService:
         self._queue_limit = queue_limit
         self._engines = engines
         self._named = named
+        self._check_webhook = check_webhook
+        self._on_accept = on_accept
+        self._uploaded = uploaded
+        self._list_limit = list_limit
 
     async def submit(
         self, *, video: str, speech: str, options: JobOptions, key: str, background: str = ""
     ) -> tuple[Job, bool]:
         """Accept a job, even on assets that are still being uploaded; the same key gives the same job.
+
+        An upload by tus is no asset before it has ended, so it is named ``upload:`` and its id; the job begins then.
 
         Returns:
             The job, and whether it is new.
@@ -126,16 +161,19 @@ class JobService:
         check_key(key)
         self._check_engine(check_engine(options.engine))
         check_background(background, options)
+        options = replace(options, timeout_s=round(check_timeout(options.timeout_s), 6))
+        if options.webhook:
+            self._check_webhook(options.webhook)
         video, speech = await self._asset_id(video, "video"), await self._asset_id(speech, "speech")
-        pictures = await self._assets.get(video, "video")
+        pictures = await self._asset(video, "video")
         check_pictures(pictures.kind)
-        self._check_speech(await self._assets.get(speech, "speech"))
+        self._check_speech(await self._asset(speech, "speech"))
         if background:
             background = await self._asset_id(background, "background")
-            _check_sound(await self._assets.get(background, "background"), "there is no sound in it to mix")
+            _check_sound(await self._asset(background, "background"), "there is no sound in it to mix")
         elif options.keep_sound:
             _check_sound(pictures, "the video has no sound of its own that could be kept")
-        options = await self._check_voices(options, await self._assets.get(video, "video"))
+        options = await self._check_voices(options, pictures)
         now = time.time_ns() // 1000
         job = Job(
             job_id=f"job-{secrets.token_hex(10)}",
@@ -146,10 +184,14 @@ class JobService:
             options=options,
             created_us=now,
             updated_us=now,
+            trace=tracing.traceparent(),
         )
         job, is_new = await self._repository.add(job, key, self._queue_limit)
         if is_new:
             _LOG.info("job accepted", job_id=job.job_id)
+            self._on_accept(job)
+            if job.awaited:
+                job = await self._journal.record(job.job_id, notices.upload_awaited(job.awaited))
             self._runner.wake()
         return job, is_new
 
@@ -164,10 +206,14 @@ class JobService:
             raise NotFoundError("this edge has no such job", field="job_id")
         return job
 
-    async def page(self, size: int, token: str) -> tuple[list[Job], str]:
-        """Jobs from the newest, and the token of the next page."""
+    async def page(self, size: int, token: str, which: Which = ALL_JOBS) -> tuple[list[Job], str]:
+        """Jobs from the newest, and the token of the next page.
+
+        Raises:
+            InvalidInputError: the size, the token or what is looked for is none.
+        """
         count = page_size(size)
-        found = await self._repository.page(count=count + 1, before=read_token(token))
+        found = await self._repository.page(count=count + 1, before=read_token(token), which=check_which(which))
         # A job may come with thousands of places; a page is one message.
         places = accumulate(job.options.places for job in found)
         count = min(count, max(1, sum(so_far <= _PAGE_PLACES for so_far in places)))
@@ -213,6 +259,43 @@ class JobService:
         if job.result_asset_id:
             await self._assets.discard(job.result_asset_id)
 
+    async def delete_many(self, job_ids: Sequence[str]) -> list[tuple[str, VisemeError | None]]:
+        """Delete finished jobs; gives of each why it could not be deleted, or None.
+
+        Raises:
+            LimitExceededError: they are too many.
+        """
+        if len(job_ids) > self._list_limit:
+            message = f"at most {self._list_limit} jobs are deleted at once, not {len(job_ids)}"
+            raise LimitExceededError(message, field="job_ids", limit="job_list")
+        done: list[tuple[str, VisemeError | None]] = []
+        for job_id in dict.fromkeys(job_ids):
+            try:
+                await self.delete(job_id)
+            except (ConflictError, InvalidInputError, NotFoundError) as error:
+                done.append((job_id, error))
+            else:
+                done.append((job_id, None))
+        return done
+
+    async def retry(self, job_id: str, key: str) -> tuple[Job, bool]:
+        """Accept a new job on the files and with the options of one that has ended; as :meth:`submit`.
+
+        Raises:
+            NotFoundError: there is no such job, or one of its files is gone.
+            ConflictError: it has not ended.
+        """
+        job = await self.get(job_id)
+        if not job.state.is_final:
+            raise ConflictError(f"the job is {job.state.value}; it may still succeed", field="job_id")
+        return await self.submit(
+            video=job.video_asset_id,
+            speech=job.speech_asset_id,
+            background=job.background_asset_id,
+            options=job.options,
+            key=key,
+        )
+
     async def _check_voices(self, options: JobOptions, video: Asset) -> JobOptions:
         """Look at who is to speak; gives the options with the ids of all speeches."""
         name = options.speaker_name if options.voices else ""
@@ -221,14 +304,21 @@ class JobService:
         for number, voice in enumerate(options.voices):
             field = voice_field(number + 1)
             speech = await self._asset_id(voice.speech, f"{field}.speech")
-            self._check_speech(await self._assets.get(speech, f"{field}.speech"), f"{field}.speech")
+            self._check_speech(await self._asset(speech, f"{field}.speech"), f"{field}.speech")
             voices.append(replace(voice, speech=speech))
         options = replace(options, speaker_name=name, voices=tuple(voices))
         if video.ready and video.media is not None:
             cast_of(options, video.media)
         return options
 
+    async def _asset(self, asset_id: str, field: str) -> Asset:
+        if is_upload_name(asset_id):  # nothing is known of it yet
+            return Asset(number=0, asset_id=asset_id, size_bytes=0, display_name="", created_us=0, ready=False)
+        return await self._assets.get(asset_id, field)
+
     async def _asset_id(self, name: str, field: str) -> str:
+        if self._uploaded is not None and is_upload_name(name):
+            return await self._uploaded(name, field)
         if self._named is None or not is_library_name(name):
             return name
         return (await self._named(name, field)).asset_id

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
-from edge_gateway.jobs.events import Gone, Journal, Watch
+from edge_gateway.jobs.events import Gone, Journal, Skipped, Watch
 from edge_gateway.jobs.job import Event, check_job_id
 from edge_gateway.jobs.service import JobService
-from shared.errors import LimitExceededError, VisemeError
+from shared.errors import LimitExceededError, ResourceExhaustedError, VisemeError
 
 _FOLLOWS = 1000
 """Jobs that one session may follow."""
@@ -63,44 +63,63 @@ class Refused:
     error: VisemeError
 
 
-SessionAnswer = Event | Pong | Refused
+SessionAnswer = Event | Skipped | Pong | Refused
 
 
-async def session(
-    journal: Journal, jobs: JobService, asks: AsyncIterator[SessionAsk]
-) -> AsyncGenerator[SessionAnswer, None]:
-    """Serve one watcher until it goes, or until it has no more to ask and all its jobs have ended.
+class Sessions:
+    """Serves watchers.
 
-    Raises:
-        EdgeUnavailableError: the edge ends.
+    Args:
+        journal: Tells what happens.
+        jobs: Where jobs are cancelled.
+        limit: Sessions that may be open at once.
     """
-    with journal.watch() as watch:
-        answers: asyncio.Queue[SessionAnswer] = asyncio.Queue(64)
-        listener = asyncio.create_task(_listen(watch, jobs, asks, answers))
-        listener.add_done_callback(lambda _: watch.news.set())
+
+    def __init__(self, journal: Journal, jobs: JobService, *, limit: int) -> None:
+        self._journal = journal
+        self._jobs = jobs
+        self._limit = limit
+        self._open = 0
+
+    async def serve(self, asks: AsyncIterator[SessionAsk]) -> AsyncGenerator[SessionAnswer, None]:
+        """Serve one watcher until it goes, or until it has no more to ask and all its jobs have ended.
+
+        Raises:
+            EdgeUnavailableError: the edge ends.
+            ResourceExhaustedError: too many sessions are open.
+        """
+        with self._seat(), self._journal.watch() as watch:
+            answers: asyncio.Queue[SessionAnswer] = asyncio.Queue(64)
+            listener = asyncio.create_task(_listen(watch, self._jobs, asks, answers))
+            listener.add_done_callback(lambda _: watch.news.set())
+            try:
+                while not (listener.done() and answers.empty() and watch.is_over):
+                    await watch.news.wait()
+                    watch.news.clear()
+                    while not answers.empty():
+                        yield answers.get_nowait()
+                    async with aclosing(watch.read()) as news:
+                        async for event in news:
+                            yield Refused(job_id=event.job_id, error=event.error) if isinstance(event, Gone) else event
+                            while not answers.empty():
+                                yield answers.get_nowait()
+                await listener
+            finally:
+                listener.cancel()
+                await asyncio.wait({listener})
+                if not listener.cancelled():
+                    listener.exception()
+
+    @contextmanager
+    def _seat(self) -> Iterator[None]:
+        if self._open >= self._limit:
+            message = f"{self._limit} sessions are open at this edge already; try again later"
+            raise ResourceExhaustedError(message, limit="sessions", retry_after_s=5)
+        self._open += 1
         try:
-            while not (listener.done() and answers.empty() and watch.is_over):
-                await watch.news.wait()
-                watch.news.clear()
-                async with aclosing(_unread(watch, answers)) as unread:
-                    async for answer in unread:
-                        yield answer
-            await listener
+            yield
         finally:
-            listener.cancel()
-            await asyncio.wait({listener})
-            if not listener.cancelled():
-                listener.exception()
-
-
-async def _unread(watch: Watch, answers: asyncio.Queue[SessionAnswer]) -> AsyncGenerator[SessionAnswer, None]:
-    while not answers.empty():
-        yield answers.get_nowait()
-    async with aclosing(watch.read()) as news:
-        async for event in news:
-            yield Refused(job_id=event.job_id, error=event.error) if isinstance(event, Gone) else event
-            while not answers.empty():
-                yield answers.get_nowait()
+            self._open -= 1
 
 
 async def _listen(

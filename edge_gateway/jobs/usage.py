@@ -1,12 +1,16 @@
 """What a job takes: seconds of each stage at work, bytes over the link; goes on counting when a job is taken up."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from edge_gateway.jobs.job import Stage
 from edge_gateway.jobs.node import Meter
+from shared.telemetry import tracing
+
+_TRACED_BY_NODE = frozenset({Stage.QUEUE, Stage.INFER})
 
 
 class Usage:
@@ -21,15 +25,26 @@ class Usage:
         self._clock = clock
         self._busy: dict[Stage, float] = dict.fromkeys(Stage, 0.0)
         self._covered: dict[Stage, float] = {}
+        self._open: Counter[Stage] = Counter()
+        self.owed: set[tuple[str, int]] = set()
+        """Segments that the node was ordered and has not given back, by voice."""
+        self.arriving: set[str] = set()
+        """Voices of which part of a segment has come back."""
 
     @contextmanager
     def at_work(self, stage: Stage) -> Iterator[None]:
         """A stage is at work inside the block."""
         begun = self._clock()
+        self._open[stage] += 1
         try:
             yield
         finally:
+            self._open[stage] -= 1
             self.add(stage, begun, self._clock())
+
+    def is_at(self, stage: Stage) -> bool:
+        """Whether a stage is at work now."""
+        return self._open[stage] > 0
 
     def ended(self, stage: Stage, seconds: float, ago: float = 0.0) -> None:
         """A stage was at work for so long and ended ``ago`` seconds before now."""
@@ -38,6 +53,8 @@ class Usage:
 
     def add(self, stage: Stage, begun: float, ended: float) -> None:
         """A stage was at work from one time to another; times that overlap count once."""
+        if stage not in _TRACED_BY_NODE:
+            tracing.record(stage.value, ended - begun, ago_s=self._clock() - ended)
         covered = self._covered.get(stage, begun)
         self._busy[stage] += max(0.0, ended - max(begun, covered))
         self._covered[stage] = max(covered, ended)

@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 from edge_gateway.assets.service import AssetService
 from edge_gateway.identity import Identity
+from edge_gateway.jobs.gallery import Gallery
 from edge_gateway.library.service import Libraries
 from edge_gateway.rpc import convert
 from edge_gateway.rpc.context import Context
@@ -19,10 +20,16 @@ class AssetServicer(AssetServiceServicer):
     """Translates calls about assets."""
 
     def __init__(
-        self, assets: AssetService, libraries: Libraries, identity: Identity, media_limits: MediaLimits
+        self,
+        assets: AssetService,
+        libraries: Libraries,
+        gallery: Gallery,
+        identity: Identity,
+        media_limits: MediaLimits,
     ) -> None:
         self._assets = assets
         self._libraries = libraries
+        self._gallery = gallery
         self._identity = identity
         self._media_limits = media_limits
 
@@ -95,3 +102,13 @@ class AssetServicer(AssetServiceServicer):
         async with aclosing(self._libraries.add(request.name)) as answers:
             async for answer in answers:
                 yield convert.add_answer(answer)
+
+    async def ListFaces(self, request: pb.ListFacesRequest, context: Context) -> pb.ListFacesResponse:
+        """Lists the videos and photos that jobs used."""
+        del context
+        found, token = await self._gallery.page(request.page_size, request.page_token)
+        faces = [
+            pb.Face(asset=convert.asset(used.asset), use_time=convert.timestamp(used.used_us), jobs=used.jobs)
+            for used in found
+        ]
+        return pb.ListFacesResponse(faces=faces, next_page_token=token)

@@ -10,7 +10,6 @@ from edge_gateway.assets import asset as assets
 from edge_gateway.assets.pace import Pace
 from edge_gateway.jobs import job as jobs
 from edge_gateway.jobs import preview as previews
-from edge_gateway.jobs import session as sessions
 from edge_gateway.library.bring import BringProgress
 from edge_gateway.library.service import LibraryFile
 from edge_gateway.rpc import speakers
@@ -229,12 +228,13 @@ def add_answer(answer: BringProgress | assets.Asset) -> asset_pb2.AddAssetRespon
     return asset_pb2.AddAssetResponse(progress=progress)
 
 
-def options(message: job_pb2.JobOptions) -> jobs.JobOptions:
+def options(request: job_pb2.SubmitJobRequest) -> jobs.JobOptions:
     """What a job is asked to do.
 
     Raises:
         InvalidInputError: there is no such fit.
     """
+    message = request.options
     fit = _FITS.get(message.fit)
     if fit is None:
         raise InvalidInputError("there is no such fit", field="options.fit")
@@ -248,10 +248,14 @@ def options(message: job_pb2.JobOptions) -> jobs.JobOptions:
         voices=speakers.voices(message.voices),
         keep_sound=message.keep_sound,
         background_volume=volume,
+        # What is shorter than a microsecond is a time all the same.
+        timeout_s=round(request.timeout.ToNanoseconds() / 1e9, 6) or 1e-6 * request.HasField("timeout"),
+        webhook=request.webhook,
     )
 
 
-def _job_error(error: jobs.JobError | VisemeError) -> job_pb2.JobError:
+def job_error(error: jobs.JobError | VisemeError) -> job_pb2.JobError:
+    """Why something failed."""
     return job_pb2.JobError(reason=error.reason, field=error.field, message=error.message, limit=error.limit)
 
 
@@ -277,9 +281,11 @@ def job(value: jobs.Job) -> job_pb2.Job:
         update_time=timestamp(value.updated_us),
         result_asset_id=value.result_asset_id,
         last_sequence=value.last_sequence,
+        webhook=value.options.webhook,
+        timeout=duration(value.options.timeout_s) if value.options.timeout_s else None,
     )
     if value.error is not None:
-        message.error.CopyFrom(_job_error(value.error))
+        message.error.CopyFrom(job_error(value.error))
     if value.report is not None:
         message.report.CopyFrom(_report(value.report))
     return message
@@ -338,38 +344,6 @@ def event(value: jobs.Event) -> job_pb2.Event:
                 job_pb2.Notice(severity=_SEVERITIES[notice.severity], reason=notice.reason, message=notice.message)
             )
     return message
-
-
-async def session_asks(requests: AsyncIterator[job_pb2.SessionRequest]) -> AsyncIterator[sessions.SessionAsk]:
-    """What a watcher asks.
-
-    Raises:
-        InvalidInputError: a message is empty.
-    """
-    async for request in requests:
-        match request.WhichOneof("message"):
-            case "subscribe":
-                yield sessions.Subscribe(job_id=request.subscribe.job_id, after=request.subscribe.after_sequence)
-            case "unsubscribe":
-                yield sessions.Unsubscribe(job_id=request.unsubscribe.job_id)
-            case "cancel":
-                yield sessions.Cancel(job_id=request.cancel.job_id)
-            case "ping":
-                yield sessions.Ping(nonce=request.ping.nonce)
-            case _:
-                raise InvalidInputError("the message is empty", field="message")
-
-
-def session_answer(answer: sessions.SessionAnswer) -> job_pb2.SessionResponse:
-    """What a watcher is told."""
-    match answer:
-        case jobs.Event():
-            return job_pb2.SessionResponse(event=event(answer))
-        case sessions.Pong():
-            return job_pb2.SessionResponse(pong=job_pb2.Pong(nonce=answer.nonce, time=timestamp(answer.time_us)))
-        case sessions.Refused():
-            refused = job_pb2.SessionError(job_id=answer.job_id, error=_job_error(answer.error))
-            return job_pb2.SessionResponse(error=refused)
 
 
 def preview_answer(answer: previews.PreviewAnswer) -> job_pb2.PreviewResponse:

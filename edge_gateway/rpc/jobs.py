@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.preview import Previews
 from edge_gateway.jobs.service import JobService
-from edge_gateway.jobs.session import session
-from edge_gateway.rpc import convert
+from edge_gateway.jobs.session import Sessions
+from edge_gateway.rpc import convert, webhooks
 from edge_gateway.rpc.context import Context
+from edge_gateway.rpc.sessions import SessionAnswers, session_asks
+from edge_gateway.webhooks.service import WebhookService
 from shared.pb.viseme.gateway.v1 import job_pb2 as pb
 from shared.pb.viseme.gateway.v1.job_pb2_grpc import JobServiceServicer
 
@@ -16,10 +17,12 @@ from shared.pb.viseme.gateway.v1.job_pb2_grpc import JobServiceServicer
 class JobServicer(JobServiceServicer):
     """Translates calls about jobs."""
 
-    def __init__(self, jobs: JobService, journal: Journal, previews: Previews) -> None:
+    def __init__(self, jobs: JobService, sessions: Sessions, previews: Previews, webhooks: WebhookService) -> None:
         self._jobs = jobs
-        self._journal = journal
+        self._sessions = sessions
+        self._answers = SessionAnswers()
         self._previews = previews
+        self._webhooks = webhooks
 
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
         """Accepts a job; answers at once."""
@@ -27,7 +30,7 @@ class JobServicer(JobServiceServicer):
         job, _ = await self._jobs.submit(
             video=request.video_asset_id,
             speech=request.speech_asset_id,
-            options=convert.options(request.options),
+            options=convert.options(request),
             key=request.idempotency_key,
             background=request.background_asset_id,
         )
@@ -55,15 +58,15 @@ class JobServicer(JobServiceServicer):
         await self._jobs.delete(request.job_id)
         return pb.DeleteJobResponse()
 
-    async def Session(
+    async def Session(  # type: ignore[override]  # the bytes are messages that are serialised already
         self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
-    ) -> AsyncIterator[pb.SessionResponse]:
+    ) -> AsyncIterator[pb.SessionResponse | bytes]:
         """Follows any number of jobs: replay, then live."""
         del context
-        asks = convert.session_asks(aiter(request_iterator))
-        async with aclosing(session(self._journal, self._jobs, asks)) as answers:
+        asks = session_asks(request_iterator)
+        async with aclosing(self._sessions.serve(asks)) as answers:
             async for answer in answers:
-                yield convert.session_answer(answer)
+                yield self._answers.message(answer)
 
     async def Preview(self, request: pb.PreviewRequest, context: Context) -> AsyncIterator[pb.PreviewResponse]:
         """Sends a result while it is made."""
@@ -71,3 +74,16 @@ class JobServicer(JobServiceServicer):
         async with aclosing(self._previews.watch(request.job_id, request.from_fragment)) as answers:
             async for answer in answers:
                 yield convert.preview_answer(answer)
+
+    async def ListWebhooks(self, request: pb.ListWebhooksRequest, context: Context) -> pb.ListWebhooksResponse:
+        """Lists what was told of jobs' ends, newest first."""
+        del context
+        state = webhooks.state(request.state)
+        found, token = await self._webhooks.page(request.page_size, request.page_token, state)
+        return pb.ListWebhooksResponse(webhooks=map(webhooks.webhook, found), next_page_token=token)
+
+    async def ReplayWebhook(self, request: pb.ReplayWebhookRequest, context: Context) -> pb.ReplayWebhookResponse:
+        """Delivers one of them once more."""
+        del context
+        found = await self._webhooks.replay(request.webhook_id, request.idempotency_key)
+        return pb.ReplayWebhookResponse(webhook=webhooks.webhook(found))

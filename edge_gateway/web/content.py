@@ -16,7 +16,7 @@ from edge_gateway.assets.asset import Asset, AssetKind
 from edge_gateway.assets.service import AssetService
 from edge_gateway.jobs.job import JobState
 from edge_gateway.jobs.service import JobService
-from edge_gateway.web.answer import SAFE, Streamed, refusal
+from edge_gateway.web.answer import SAFE, Streamed, matches, refusal
 from edge_gateway.web.ranges import Range, read_ranges
 from shared.errors import CancelledByUserError, ConflictError, InvalidInputError, JobFailedError, VisemeError
 
@@ -81,7 +81,7 @@ class Content:
         except VisemeError as error:
             return refusal(error)
         headers = _headers(asset, as_download=request.query_params.get("download") == "1")
-        if _matches(request.headers.get("if-none-match", ""), headers["ETag"]):
+        if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_about(headers))
         if request.method == "HEAD":
             return Response(headers={**headers, "Content-Length": str(asset.size_bytes)})
@@ -178,8 +178,3 @@ def _ranges(request: Request, asset: Asset, etag: str) -> list[Range] | None:
     if header is None or request.headers.get("if-range", etag) != etag:
         return None
     return read_ranges(header, asset.size_bytes)
-
-
-def _matches(header: str, etag: str) -> bool:
-    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
-    return etag in tags or tags == ["*"]

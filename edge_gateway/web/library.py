@@ -7,22 +7,21 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from edge_gateway.assets.asset import Asset
+from edge_gateway.assets import asset as assets
 from edge_gateway.library.bring import BringProgress
 from edge_gateway.library.service import Libraries, LibraryFile
-from edge_gateway.web.answer import SAFE, Streamed, refusal
-from edge_gateway.web.origin import foreign_header
-from shared.errors import InvalidInputError, LimitExceededError, VisemeError
+from edge_gateway.web.answer import NO_STORE, Streamed, reading, writing
+from edge_gateway.web.asks import NameAsk, read_json, read_page
+from edge_gateway.web.limits import WebLimits
+from edge_gateway.web.told import Added, Asset
+from shared.errors import VisemeError
 
 LINES: Final = "application/x-ndjson"
 """What a client accepts that wants to be told how far it is: a JSON object a line."""
-
-_BODY_BYTES = 16 << 10
-_HEADERS = {**SAFE, "Cache-Control": "no-store"}
 
 
 class LibraryPages:
@@ -30,56 +29,47 @@ class LibraryPages:
 
     Args:
         libraries: The libraries.
+        limits: What is refused of requests.
     """
 
-    def __init__(self, libraries: Libraries) -> None:
+    def __init__(self, libraries: Libraries, limits: WebLimits) -> None:
         self._libraries = libraries
+        self._limits = limits
 
     def routes(self) -> list[Route]:
         """What the application answers here."""
-        return [Route("/library", self.listing), Route("/assets", self.add, methods=["POST"])]
+        return [Route("/library", reading(self.listing)), Route("/assets", writing(self.add), methods=["POST"])]
 
     async def listing(self, request: Request) -> Response:
         """The libraries; with ``library=`` a page of its files, below ``prefix=``, after ``page_token=``."""
         asked = request.query_params
+        size, token = read_page(request)
         if "library" not in asked:
-            return JSONResponse({"libraries": self._libraries.names}, headers=_HEADERS)
-        try:
-            size = _page_size(asked.get("page_size", "0"))
-            files, token = await self._libraries.page(
-                asked["library"], asked.get("prefix", ""), size, asked.get("page_token", "")
-            )
-        except VisemeError as error:
-            return refusal(error)
-        return JSONResponse({"files": list(map(_file, files)), "next_page_token": token}, headers=_HEADERS)
+            return JSONResponse({"libraries": self._libraries.names}, headers=NO_STORE)
+        files, token = await self._libraries.page(asked["library"], asked.get("prefix", ""), size, token)
+        return JSONResponse({"files": list(map(_file, files)), "next_page_token": token}, headers=NO_STORE)
 
     async def add(self, request: Request) -> Response:
         """Make the file that the body names an asset; tell of it at the end, or in lines all the while where asked."""
-        header = foreign_header(request)
-        if header:
-            error = InvalidInputError("pages of other hosts may not add files here", field=header)
-            return refusal(error, status=HTTPStatus.FORBIDDEN)
-        answers: AsyncGenerator[BringProgress | Asset, None] | None = None
+        answers: AsyncGenerator[BringProgress | assets.Asset, None] | None = None
         try:
-            answers = self._libraries.add(await _name(request))
+            answers = self._libraries.add((await read_json(request, NameAsk, self._limits)).name)
             # The first answer is waited for, so that a name that is wrong is refused by the status.
             first = await anext(answers)
             if LINES in request.headers.get("accept", ""):
                 lines, answers = _lines(first, answers), None
-                return Streamed(lines, status_code=HTTPStatus.OK, headers={**_HEADERS, "Content-Type": LINES})
+                return Streamed(lines, status_code=HTTPStatus.OK, headers={**NO_STORE, "Content-Type": LINES})
             async with aclosing(answers):
                 async for answer in answers:
                     first = answer
-        except VisemeError as error:
-            return refusal(error)
         finally:
             if answers is not None:
                 await answers.aclose()
-        return JSONResponse(_told(first), headers=_HEADERS)
+        return JSONResponse(_told(first), headers=NO_STORE)
 
 
 async def _lines(
-    first: BringProgress | Asset, answers: AsyncGenerator[BringProgress | Asset, None]
+    first: BringProgress | assets.Asset, answers: AsyncGenerator[BringProgress | assets.Asset, None]
 ) -> AsyncGenerator[bytes, None]:
     async with aclosing(answers):
         yield _line(_told(first))
@@ -95,7 +85,7 @@ def _line(told: dict[str, Any]) -> bytes:
     return json.dumps(told).encode() + b"\n"
 
 
-def _told(answer: BringProgress | Asset) -> dict[str, Any]:
+def _told(answer: BringProgress | assets.Asset) -> dict[str, Any]:
     if isinstance(answer, BringProgress):
         progress = {
             "done_bytes": answer.done_bytes,
@@ -103,13 +93,7 @@ def _told(answer: BringProgress | Asset) -> dict[str, Any]:
             "waiting_for": answer.waiting_for,
         }
         return {"progress": progress}
-    asset = {
-        "asset_id": answer.asset_id,
-        "size_bytes": answer.size_bytes,
-        "display_name": answer.display_name,
-        "kind": answer.kind.value if answer.kind is not None else "",
-    }
-    return {"asset": asset}
+    return Added(asset=Asset.of(answer)).model_dump()
 
 
 def _file(file: LibraryFile) -> dict[str, Any]:
@@ -119,32 +103,3 @@ def _file(file: LibraryFile) -> dict[str, Any]:
         "modify_time": datetime.fromtimestamp(file.modified_us / 1e6, UTC).isoformat(),
         "asset_id": file.asset_id,
     }
-
-
-def _page_size(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise InvalidInputError("page_size is a number", field="page_size")
-    return int(text)
-
-
-async def _name(request: Request) -> str:
-    """The name in a request's body."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise InvalidInputError('the body is JSON: {"name": "lib:..."}', field="Content-Type")
-    body = bytearray()
-    try:
-        async for data in request.stream():
-            body += data
-            if len(body) > _BODY_BYTES:
-                raise LimitExceededError(f"the body has at most {_BODY_BYTES} bytes", field="name", limit="body_bytes")
-    except ClientDisconnect:
-        raise InvalidInputError("the client went away", field="name") from None
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError):
-        raise InvalidInputError("the body is no JSON", field="name") from None
-    name = given.get("name") if isinstance(given, dict) else None
-    if not isinstance(name, str):
-        raise InvalidInputError('the body is {"name": "lib:LIBRARY/path/in/it"}', field="name")
-    return name

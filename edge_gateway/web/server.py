@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from edge_gateway.web.http import BoundedHttp, HeadLimits
 from shared.errors import ConflictError
@@ -24,7 +24,7 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serve_web(
-    app: Starlette, listen: Address, *, grace_s: float, head: HeadLimits | None = None
+    app: ASGIApp, listen: Address, *, grace_s: float, head: HeadLimits | None = None
 ) -> AsyncIterator[Address]:
     """Serve an application inside the block; gives the address with the real port.
 

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edge_gateway.assets.asset import display_name
-from edge_gateway.assets.stream import CHECKSUMS, Checksum, NewStream, Stream, StreamLimits
+from edge_gateway.assets.stream import CHECKSUMS, Checksum, NewStream, Stream, StreamLimits, is_upload_id
 from edge_gateway.assets.stream_upload import StreamUploads
 from edge_gateway.web.answer import refusal
 from edge_gateway.web.origin import foreign_header
@@ -37,7 +37,6 @@ _BODY_TYPE = "application/offset+octet-stream"
 _DAMAGED = 460
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _KEY = re.compile(r"[!-+\--~]+")
-_UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 _DIGEST_BYTES = {"sha1": 20, "sha256": 32}
 _STATUSES = {"Upload-Checksum": _DAMAGED, "Upload-Concat": HTTPStatus.FORBIDDEN}
 """What tus calls some refusals of bytes, by the field at fault."""
@@ -100,8 +99,14 @@ class TusFiles:
             error, status = raised, statuses_of(raised).http
         except ConnectionError:
             return Response(status_code=HTTPStatus.BAD_REQUEST, headers=_HEADERS)  # nobody is there to read it
-        await _read_away(request)
-        return _problem(error, status, with_body=method != "HEAD")
+        more = {"Allow": ", ".join(handlers)} if status == HTTPStatus.METHOD_NOT_ALLOWED else {}
+        if status == HTTPStatus.CONFLICT and error.field == "Upload-Offset":
+            # Browsers send a request again by themselves when a connection that they had used before breaks. What
+            # belongs to a place that the upload has left would be sent to its end, only to be read away.
+            more["Connection"] = "close"
+        else:
+            await _read_away(request)
+        return _problem(error, status, more, with_body=method != "HEAD")
 
     async def _options(self, request: Request) -> Response:
         del request
@@ -207,8 +212,8 @@ async def _read_away(request: Request) -> None:
                     break
 
 
-def _problem(error: VisemeError, status: int, *, with_body: bool) -> Response:
-    headers = {**_HEADERS, **({"Tus-Version": _VERSION} if status == HTTPStatus.PRECONDITION_FAILED else {})}
+def _problem(error: VisemeError, status: int, more: Mapping[str, str], *, with_body: bool) -> Response:
+    headers = {**_HEADERS, **more, **({"Tus-Version": _VERSION} if status == HTTPStatus.PRECONDITION_FAILED else {})}
     if not with_body:
         return Response(status_code=status, headers=headers)
     return refusal(error, headers=headers, status=status)
@@ -238,7 +243,7 @@ def _has_body(request: Request) -> bool:
 
 def _upload_id(request: Request) -> str:
     upload_id: str = request.path_params["upload_id"]
-    if not _UPLOAD_ID.fullmatch(upload_id):
+    if not is_upload_id(upload_id):
         raise NotFoundError("this edge has no such upload", field="upload_id")
     return upload_id
 
@@ -272,7 +277,7 @@ def _parts(listed: str) -> tuple[str, ...]:
     for address in listed.split():
         path = urlsplit(address).path
         upload_id = path.removeprefix(PATH)
-        if path == upload_id or not _UPLOAD_ID.fullmatch(upload_id):
+        if path == upload_id or not is_upload_id(upload_id):
             raise InvalidInputError("a part is none of this edge's uploads", field="Upload-Concat")
         parts.append(upload_id)
     if not parts:

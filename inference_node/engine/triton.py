@@ -15,6 +15,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype, tri
 
 from inference_node.engine.regions import SHARED_MEMORY, Region, RegionPool
 from shared.errors import DeadlineError, EngineUnavailableError, InternalError, VisemeError
+from shared.telemetry import tracing
 from shared.telemetry.logging import get_logger
 
 Array = npt.NDArray[np.generic]
@@ -165,20 +166,25 @@ class TritonTensors:
     ) -> dict[str, Array]:
         begun = time.perf_counter()
         layout = _Layout(signature, inputs, outputs)
+        with tracing.part(f"triton {model}", kind=tracing.Kind.CLIENT):
+            answer = await self._ask(model, layout, outputs, deadline_s)
+        self._observe(model, time.perf_counter() - begun)
+        self._answered_at[model] = time.monotonic()
+        return answer
+
+    async def _ask(self, model: str, layout: "_Layout", outputs: Sequence[str], deadline_s: float) -> dict[str, Array]:
         async with self._region(layout.size_bytes) as region:
             result = await self._client.infer(
                 model,
                 layout.infer_inputs(region),
                 outputs=layout.infer_outputs(region),
                 client_timeout=deadline_s,
+                headers=dict(tracing.metadata()) or None,
             )
-            answer = {
+            return {
                 name: layout.read(region, name) if layout.is_shared(region, name) else _inline(result, name)
                 for name in outputs
             }
-        self._observe(model, time.perf_counter() - begun)
-        self._answered_at[model] = time.monotonic()
-        return answer
 
     @asynccontextmanager
     async def _region(self, size_bytes: int) -> AsyncIterator[Region | None]:

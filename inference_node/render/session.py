@@ -39,6 +39,7 @@ from shared.errors import (
     QueueFullError,
     VisemeError,
 )
+from shared.telemetry import tracing
 from shared.telemetry.logging import get_logger
 
 _REPLIES = 64
@@ -55,6 +56,8 @@ class Ticket:
     owner: "Session"
     task: SegmentTask
     offered_at: float
+    trace: str = ""
+    """Where in a trace the stream stands; empty where nobody traces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -248,7 +251,7 @@ class Session:
         return len(self._in_flight) < limits.stream_segments and self._unsent_bytes < limits.outbox_bytes
 
     def _submit(self, task: SegmentTask) -> bool:
-        ticket = Ticket(owner=self, task=task, offered_at=time.monotonic())
+        ticket = Ticket(owner=self, task=task, offered_at=time.monotonic(), trace=tracing.traceparent())
         if not self._queue.offer(ticket):
             if not self._in_flight:
                 raise QueueFullError(

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from inference_node.metrics import NodeMetrics
@@ -10,7 +11,8 @@ from inference_node.render.queue import FairQueue
 from inference_node.render.segment import SegmentRenderer, SegmentResult
 from inference_node.render.session import Ticket
 from shared.errors import DeadlineError, EngineUnavailableError
-from shared.telemetry.logging import get_logger
+from shared.telemetry import tracing
+from shared.telemetry.logging import get_logger, of_job
 
 _ATTEMPTS = 4
 _LOG = get_logger(__name__)
@@ -79,9 +81,20 @@ class Workers:
 
     async def _serve(self, ticket: Ticket) -> None:
         queue_s = time.monotonic() - ticket.offered_at
-        self._metrics.waited(queue_s)
         session = ticket.owner
         session.started(ticket)
+        job_id, segment = session.spec.job_id, ticket.task.order.segment_index
+        engine = ticket.task.engine.card.name
+        told: AbstractContextManager[None] = nullcontext()
+        if ticket.trace:
+            told = tracing.span("segment", parent=ticket.trace, job_id=job_id, segment=segment, engine=engine)
+        with of_job(job_id), told:
+            tracing.record("queue", queue_s)
+            await self._at_work(ticket, queue_s)
+
+    async def _at_work(self, ticket: Ticket, queue_s: float) -> None:
+        session = ticket.owner
+        self._metrics.waited(queue_s)
         with self._cache.pinned(ticket.task.digests, soon_over=True):
             try:
                 result = await self._render(ticket)

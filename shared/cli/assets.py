@@ -87,9 +87,7 @@ async def _add(given: str | None, where: Places, names: list[str], display: "Dis
         for name in names:
             whole = name if name.startswith(SCHEME) else SCHEME + name
             asset = await edge.add(whole, on_progress=on_transfer(display, Stage.UPLOAD))
-            print(
-                json.dumps({"added": whole, **plain(asset)}) if as_json else f"{asset.id} {_shown(whole)}", flush=True
-            )
+            print(json.dumps({"added": whole, **plain(asset)}) if as_json else f"{asset.id} {shown(whole)}", flush=True)
 
 
 async def _library(given: str | None, where: Places, name: str, *, limit: int, as_json: bool) -> None:
@@ -105,7 +103,7 @@ async def _library(given: str | None, where: Places, name: str, *, limit: int, a
         count = 0
         async for file in edge.library(library, folder):
             mark = "+" if file.asset_id else " "
-            line = f"{mark} {_size(file.size_bytes):>10} {file.modified:%Y-%m-%d %H:%M} {_shown(file.name)}"
+            line = f"{mark} {size_words(file.size_bytes):>10} {file.modified:%Y-%m-%d %H:%M} {shown(file.name)}"
             print(json.dumps(plain(file)) if as_json else line, flush=True)
             count += 1
             if count == limit:
@@ -142,14 +140,15 @@ def _line(asset: "Asset") -> str:
 
     seconds = asset.media.duration_seconds if asset.media is not None else 0.0
     length = duration(seconds) if seconds else ""
-    size = _size(asset.size_bytes)
-    return f"{asset.id:<64} {asset.kind:<7} {size:>10} {length:>8} {asset.state:<9} {_shown(asset.name)}".rstrip()
+    size = size_words(asset.size_bytes)
+    return f"{asset.id:<64} {asset.kind:<7} {size:>10} {length:>8} {asset.state:<9} {shown(asset.name)}".rstrip()
 
 
-def _size(size_bytes: int) -> str:
+def size_words(size_bytes: int) -> str:
+    """A size, in words."""
     return f"{size_bytes / (1 << 20):.1f} MiB"
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """A name from outside, that must not reach into the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in name)

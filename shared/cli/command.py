@@ -13,6 +13,7 @@ import typer
 from shared.cli.exits import ExitCode, exit_code
 from shared.cli.places import Places
 from shared.errors import VisemeError
+from shared.telemetry import tracing
 
 if TYPE_CHECKING:
     from shared.cli.display import Display
@@ -27,6 +28,13 @@ RateOption = Annotated[
     str,
     typer.Option("--limit-rate", "--rate", metavar="RATE", help="Upload at most RATE bytes a second: 500K, 2M."),
 ]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="SECONDS", help="The job fails after this time; the edge keeps it."),
+]
+WebhookOption = Annotated[
+    str, typer.Option("--webhook", metavar="URL", help="Where the edge tells the job's end, if its operator allows it.")
+]
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, from `viseme jobs`.")]
 
 
@@ -36,9 +44,11 @@ def run_command(
     """Run what a command does, show its errors, and end with its exit code."""
     from shared.cli.display import choose_display, show_error
     from shared.cli.interrupt import Interrupted, run_interruptible
+    from shared.telemetry.start import traced
 
     try:
-        run_interruptible(lambda: work(choose_display(as_json=as_json)))
+        with traced(os.environ.get("VISEME_OTLP_ENDPOINT", ""), part="client"), tracing.span(_command()):
+            run_interruptible(lambda: work(choose_display(as_json=as_json)))
         # Python would do it after us, when an error can no longer be told.
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -59,6 +69,11 @@ def run_command(
             sys.stderr.write(f"viseme: cannot read or write: {error}\n")
         is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         raise typer.Exit(ExitCode.EXHAUSTED if is_full else ExitCode.FAILED) from None
+
+
+def _command() -> str:
+    """The command's first words, without what it was given: the name of its span."""
+    return " ".join(["viseme", *[word for word in sys.argv[1:] if not word.startswith("-")][:1]])
 
 
 def places() -> Places:

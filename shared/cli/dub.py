@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from shared.cli.display import Display, moving, on_transfer
-from shared.cli.local import running_parts
+from shared.cli.local import PartNews, running_parts
 from shared.cli.places import Places
 from shared.cli.preview import PreviewTarget, check_preview
 from shared.cli.report import report_json, waterfall
@@ -22,13 +23,23 @@ from shared.lock import locked
 from shared.sdk.client import Edge, connect
 from shared.sdk.download import check_target
 from shared.sdk.jobs import Job
-from shared.sdk.library import is_library_name
+from shared.sdk.library import is_edge_name
 from shared.sdk.model import BACKGROUND_VOLUME, KEEP, FitMode, Stage
 from shared.sdk.source import check_file
 from shared.sdk.speaker import parts_of
 
 _ANY_PORT = "127.0.0.1:0"
 _CANCEL_SECONDS = 5.0
+
+
+class Telling(Protocol):
+    """What starting parts is told to."""
+
+    def part(self, news: PartNews) -> None:
+        """A part of this machine started, became ready, died."""
+
+    def note(self, words: str) -> None:
+        """Words for a person alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +62,10 @@ class DubOrder:
     background_volume: float = BACKGROUND_VOLUME
     rate_limit: float
     """Bytes a second for uploads; 0 for no limit."""
+    timeout: float | None = None
+    """Seconds that the job may take."""
+    webhook: str = ""
+    """Where its end is told."""
     report: Path | None
     preview: str
     """Where the preview goes; empty for nowhere."""
@@ -85,7 +100,7 @@ def check_order(order: DubOrder) -> None:
 
 def file_or_name(text: str) -> Path | str:
     """What an argument means: the name of a library's file, or a file here; ``./lib:x`` is a file."""
-    return text if is_library_name(text) else Path(text)
+    return text if is_edge_name(text) else Path(text)
 
 
 def background_of(text: str) -> Path | str | None:
@@ -139,7 +154,7 @@ def check_no_names(order: DubOrder) -> None:
         InvalidInputError: One was given.
     """
     for given, field in _inputs(order):
-        if is_library_name(given):
+        if is_edge_name(given):
             message = f"{given} lies at an edge, and none runs here; name one with --edge HOST:PORT"
             raise InvalidInputError(message, field=field)
 
@@ -156,7 +171,7 @@ async def dub(order: DubOrder, places: Places, display: Display) -> None:
         address = order.edge or await find_edge(places.state)
         if address is None:
             check_no_names(order)
-            address = await stack.enter_async_context(_own_parts(places, display))
+            address = await stack.enter_async_context(own_parts(places, display))
         edge = await stack.enter_async_context(connect(address))
         await _dub_at(edge, order, display)
 
@@ -179,6 +194,8 @@ async def _dub_at(edge: Edge, order: DubOrder, display: Display) -> None:
                 on_progress=on_transfer(display, Stage.UPLOAD),
                 rate_limit=order.rate_limit,
                 take_up=True,
+                timeout=order.timeout,
+                webhook=order.webhook,
             )
             display.job(job.status)
             if job.is_taken_up:
@@ -238,7 +255,7 @@ async def _let_go(job: Job | None, order: DubOrder, display: Display) -> None:
 
 
 @asynccontextmanager
-async def _own_parts(places: Places, display: Display) -> AsyncIterator[str]:
+async def own_parts(places: Places, display: Telling) -> AsyncIterator[str]:
     """Start the parts for this run alone; gives the edge's address."""
     display.note("no edge runs on this machine: starting one for this run (`viseme up` keeps one running)")
     async with AsyncExitStack() as stack:

@@ -15,6 +15,9 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 4
     EXHAUSTED = 5
     CANCELLED = 6
+    BROKEN = 7
+    UNSIGNED = 8
+    DENIED = 9
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -29,11 +32,16 @@ WORDS = """Exit codes:
     4  edge, node or engine cannot be reached
     5  something is full: a queue or a disk; try again later
     6  the job was cancelled
+    7  verify: what the file claims does not hold
+    8  verify: the file claims nothing that could be checked
+    9  the edge, or what stands before it, does not let you in
   130  interrupted by Ctrl-C (143: by SIGTERM)
 """
 
 _TABLE: dict[type[errors.VisemeError], ExitCode] = {
     errors.InvalidInputError: ExitCode.BAD_INPUT,
+    errors.UnauthenticatedError: ExitCode.DENIED,
+    errors.PermissionDeniedError: ExitCode.DENIED,
     errors.NotFoundError: ExitCode.BAD_INPUT,
     errors.UnavailableError: ExitCode.UNAVAILABLE,
     errors.DeadlineError: ExitCode.UNAVAILABLE,

@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shared.cli.assets import assets
+from shared.cli.certs import certs
 from shared.cli.command import (
     EdgeOption,
     JobArgument,
     JsonOption,
     OutputOption,
     RateOption,
+    TimeoutOption,
+    WebhookOption,
     places,
     run_command,
     speaks_unicode,
 )
 from shared.cli.engines import ModelsOption, engines
 from shared.cli.exits import WORDS, ExitCode
+from shared.cli.webhooks import webhooks
 from shared.memory import KEEP_MESSAGES, set_malloc
 
 if TYPE_CHECKING:
@@ -40,6 +44,8 @@ app = typer.Typer(
 
 app.add_typer(assets)
 app.add_typer(engines)
+app.add_typer(webhooks)
+app.add_typer(certs)
 
 
 _PUSH_EXAMPLES = """\b
@@ -56,6 +62,13 @@ class Fit(StrEnum):
     LOOP = "loop"
     BOUNCE = "bounce"
     HOLD = "hold"
+
+
+class Walls(StrEnum):
+    """How files of others are opened."""
+
+    WALLS = "walls"
+    LIMITS = "limits"
 
 
 def _show_version(wanted: bool) -> None:
@@ -91,7 +104,7 @@ Several faces, each with a speech of its own (at most 4):
 
 @app.command(epilog=_DUB_EXAMPLES)
 def dub(
-    video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video, or a photo.")],
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video or photo, or asset:ID from `viseme faces`.")],
     output: OutputOption,
     audio: Annotated[
         str | None, typer.Argument(metavar="[AUDIO]", help="The speech, or a video whose sound is taken.")
@@ -120,6 +133,8 @@ def dub(
     ] = 0.3,
     limit_rate: RateOption = "",
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the waterfall as JSON.")] = None,
+    timeout: TimeoutOption = None,
+    webhook: WebhookOption = "",
     preview: Annotated[
         str, typer.Option(metavar="FILE", help="Write the result as it is made; `--preview - | mpv -` plays it.")
     ] = "",
@@ -149,6 +164,8 @@ def dub(
             background=background_of(background),
             background_volume=background_volume,
             rate_limit=read_rate(limit_rate),
+            timeout=timeout,
+            webhook=webhook,
             report=report,
             preview=preview,
             as_json=as_json,
@@ -158,6 +175,77 @@ def dub(
         return work(order, places(), display)
 
     run_command(run_dub, as_json=as_json)
+
+
+_BATCH_EXAMPLES = """\b
+viseme batch shoots -o out            clip.mp4 and clip.wav make out/clip.mp4
+viseme batch clips -o out --speech hello.wav   one recording for all videos
+viseme batch takes -o out --video face.mp4     all recordings on one face
+viseme batch list.csv -o out          lines of video,speech or video,speech,output
+Run it again and only what is missing is done.
+"""
+
+
+@app.command(epilog=_BATCH_EXAMPLES)
+def batch(
+    source: Annotated[Path, typer.Argument(metavar="LIST.csv|FOLDER", help="What belongs together.", exists=True)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of the results.")],
+    edge: EdgeOption = None,
+    speech: Annotated[str, typer.Option(metavar="FILE", help="One recording for all videos of FOLDER.")] = "",
+    video: Annotated[str, typer.Option(metavar="FILE", help="One video for all recordings of FOLDER.")] = "",
+    concurrency: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="Jobs at once.")] = 8,
+    fit: Annotated[Fit, typer.Option(help="When a speech is longer than its video.")] = Fit.BOUNCE,
+    keep_length: Annotated[
+        bool, typer.Option("--keep-length", help="When a speech is shorter: keep the whole video.")
+    ] = False,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="The engine, from `viseme engines`.")] = "",
+    background: Annotated[
+        str, typer.Option(metavar="FILE|keep", help="Sound under the speeches: a file's, or the videos' own.")
+    ] = "",
+    background_volume: Annotated[
+        float, typer.Option(min=0, max=2, metavar="V", help="What that sound is multiplied by.")
+    ] = 0.3,
+    limit_rate: RateOption = "",
+    timeout: TimeoutOption = None,
+    webhook: WebhookOption = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a result on stdout, as each ends; no bars.")
+    ] = False,
+) -> None:
+    """Dub many pairs into DIR. One failure does not stop the rest; the exit code tells of the first.
+
+    Run it again and only what is missing is done, also after Ctrl-C or a crash: DIR keeps a list of what is there.
+    """
+
+    def run_batch(_display: "Display") -> Coroutine[Any, Any, None]:
+        from shared.cli.batch import BatchOrder
+        from shared.cli.batch import batch as work
+        from shared.cli.dub import background_of, file_or_name
+        from shared.cli.rate import read_rate
+
+        order = BatchOrder(
+            source=source,
+            output=output,
+            speech=file_or_name(speech) if speech else None,
+            video=file_or_name(video) if video else None,
+            edge=edge,
+            concurrency=concurrency,
+            options={
+                "fit": fit.value,
+                "keep_length": keep_length,
+                "engine": engine,
+                "background": background_of(background),
+                "background_volume": background_volume,
+                "timeout": timeout,
+                "webhook": webhook,
+            },
+            rate_limit=read_rate(limit_rate),
+            as_json=as_json,
+            words=("viseme", *sys.argv[1:]),
+        )
+        return work(order, places())
+
+    run_command(run_batch, as_json=as_json)
 
 
 @app.command(epilog=_PUSH_EXAMPLES)
@@ -235,6 +323,18 @@ def jobs(
 
 
 @app.command()
+def faces(
+    edge: EdgeOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest use first.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List the videos and photos that jobs used: `viseme dub asset:ID speech.wav` uploads only speech."""
+    from shared.cli import faces as work
+
+    run_command(lambda _display: work.list_faces(edge, places(), limit=limit, as_json=as_json), as_json=as_json)
+
+
+@app.command()
 def watch(job: JobArgument, edge: EdgeOption = None, as_json: JsonOption = False) -> None:
     """Follow a job to its end."""
     from shared.cli import jobs as work
@@ -242,6 +342,35 @@ def watch(job: JobArgument, edge: EdgeOption = None, as_json: JsonOption = False
     run_command(
         lambda display: work.watch(edge, places(), job, display, ascii_only=not speaks_unicode()), as_json=as_json
     )
+
+
+_DOCTOR_EXAMPLES = """\b
+viseme doctor                                      the edge of this machine
+viseme doctor --edge eu:50051 --edge us:50051      which of them is best from here
+viseme doctor --edge eu:50051 talk.mp4 speech.wav  what this job would take, and why
+"""
+
+
+@app.command(epilog=_DOCTOR_EXAMPLES)
+def doctor(
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILES]", help="The video or photo of a job, then its speeches.")
+    ] = None,
+    edge: Annotated[
+        list[str] | None,
+        typer.Option("--edge", metavar="HOST:PORT", envvar="VISEME_EDGE", help="An edge to measure; may be repeated."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an edge on stdout.")] = False,
+) -> None:
+    """Say what is slow: your uplink, the distance, the edge, the link to the GPU, or the GPU.
+
+    Measures round trip, jitter and throughput to each edge and from there to the GPU, clocks and encryption; sends up
+    to 32 MB each way, for two seconds each, and nothing of FILES. With FILES it tells what that job would take, next
+    to sending the whole files to the GPU.
+    """
+    from shared.cli import doctor as work
+
+    run_command(lambda _display: work.doctor(edge or (), files or (), places(), as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -258,6 +387,28 @@ def download(job: JobArgument, output: OutputOption, edge: EdgeOption = None, as
     from shared.cli import jobs as work
 
     run_command(lambda display: work.download(edge, places(), job, output, display), as_json=as_json)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A video: an MP4.")],
+    trust: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.pem", help="Authorities; a signer for whom none of them vouches is no good."),
+    ] = None,
+    sandbox: Annotated[
+        Walls, typer.Option(help="Open FILE behind Landlock and seccomp, or with bounded memory and time alone.")
+    ] = Walls.WALLS,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what FILE claims of how it was made, and whether that holds.
+
+    Exit code 0: it is as it was when it was signed. 7: it was changed, or its signer is not one of --trust. 8: it has
+    no signed claim, or somebody has removed it. 3: it is no media.
+    """
+    from shared.cli.verify import verify as work
+
+    run_command(lambda _display: work(file, trust, walls=sandbox is Walls.WALLS, as_json=as_json), as_json=as_json)
 
 
 def run() -> None:

@@ -30,6 +30,8 @@ SPEECH_BITRATE = 24_000
 
 _SECOND = 1_000_000
 _COMPLETE = 0.9
+_GAP_S = 0.25
+"""Seconds that may be missing of any sound: recorders of fragmented MP4 write down a little more than there is."""
 _TELLS_LENGTH = {Container.MP4, Container.FLAC, Container.WAV}
 _BLOCK = 1 << 14
 
@@ -78,14 +80,14 @@ class SoundReader:
         """
         rate = rate or self.info.rate
         channels = channels or min(self.info.channels, 2)
-        resampler = AudioResampler(format="fltp", layout="stereo" if channels == 2 else "mono", rate=rate)
+        converter = _Converter(rate=rate, channels=channels)
         lead = self._lead_samples(rate)
         got = max(0, lead)
         if lead > 0:
             yield np.zeros((channels, lead), np.float32)
         with media_errors(self._field):
             for frame in self._frames():
-                for block in _arrays(resampler, frame):
+                for block in converter.convert(frame):
                     kept = block if lead >= 0 else block[:, -lead:]
                     lead = min(0, lead + block.shape[1]) if lead < 0 else lead
                     got += kept.shape[1]
@@ -135,7 +137,7 @@ class SoundReader:
         if self._kind not in _TELLS_LENGTH or not stream.duration or not stream.time_base:
             return
         declared, got = float(stream.duration * stream.time_base), samples / rate
-        if got < declared * _COMPLETE:
+        if declared - got > max(declared * (1 - _COMPLETE), _GAP_S):
             raise InvalidMediaError(
                 f"the sound is truncated: it decodes to {got:.2f} s of {declared:.2f} s", field=self._field
             )
@@ -241,9 +243,32 @@ def decode_speech(data: bytes, *, max_seconds: float = 1200.0, field: str = "spe
         return np.concatenate([block[0] for block in blocks])
 
 
-def _arrays(resampler: AudioResampler, frame: AudioFrame | None) -> Iterator[Samples]:
-    if frame is not None:
-        # Times with holes or jumps must not make the resampler invent or drop sound.
-        frame.pts = None
-    for block in resampler.resample(frame):
-        yield np.asarray(block.to_ndarray(), dtype=np.float32)
+class _Converter:
+    """Decoded frames to float32 blocks [channels, n] of one form, whatever forms the file goes through."""
+
+    def __init__(self, *, rate: int, channels: int) -> None:
+        self._rate = rate
+        self._layout = "stereo" if channels == 2 else "mono"
+        self._resampler = self._fresh()
+        self._form: tuple[str, str, int] | None = None
+
+    def convert(self, frame: AudioFrame | None) -> Iterator[Samples]:
+        """Take one more frame; None gives what is left."""
+        if frame is not None:
+            # Times with holes or jumps must not make the resampler invent or drop sound.
+            frame.pts = None
+            form = frame.format.name, frame.layout.name, frame.sample_rate
+            # Recordings that were joined change their form in the middle; a resampler knows only the first.
+            if form != self._form:
+                if self._form is not None:
+                    yield from self._arrays(None)
+                    self._resampler = self._fresh()
+                self._form = form
+        yield from self._arrays(frame)
+
+    def _fresh(self) -> AudioResampler:
+        return AudioResampler(format="fltp", layout=self._layout, rate=self._rate)
+
+    def _arrays(self, frame: AudioFrame | None) -> Iterator[Samples]:
+        for block in self._resampler.resample(frame):
+            yield np.asarray(block.to_ndarray(), dtype=np.float32)

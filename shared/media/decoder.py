@@ -35,6 +35,18 @@ def picture_stream(container: InputContainer) -> VideoStream | None:
     return None
 
 
+def readable_stream(container: InputContainer, field: str) -> VideoStream | None:
+    """The first stream of moving pictures, which can be decoded; None where there is none.
+
+    Raises:
+        InvalidMediaError: there is one in a codec that nothing here reads.
+    """
+    stream = picture_stream(container)
+    if stream is not None and stream.codec_context is None:
+        raise InvalidMediaError("the pictures are in a codec that viseme does not read", field=field)
+    return stream
+
+
 def mean_rate(stream: VideoStream) -> Fraction:
     """Mean frames a second as far as the container says, within reason."""
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
@@ -105,12 +117,10 @@ class VideoDecoder:
         self._stack.close()
         with ExitStack() as stack:
             container = stack.enter_context(open_container(self._media, self._kind, self._limits, self._field))
-            stream = picture_stream(container)
+            stream = readable_stream(container, self._field)
             if stream is None:
                 raise InvalidMediaError("the file holds no moving pictures", field=self._field)
-            context: VideoCodecContext | None = stream.codec_context
-            if context is None:
-                raise InvalidMediaError("the pictures are in a codec that viseme does not read", field=self._field)
+            context: VideoCodecContext = stream.codec_context
             check_frame_size(context.width, context.height, self._limits, self._field)
             context.options = {"max_pixels": str(decoder_pixels(self._limits))}
             stream.thread_count = _THREADS

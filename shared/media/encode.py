@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 
 from shared.errors import InvalidInputError
 from shared.media.planes import Matrix, Plane, Planes, pad_to_even
+from shared.media.priority import usual_priority
 
 TICKS = 90_000
 """Time base of everything that viseme encodes, in ticks a second."""
@@ -125,7 +126,8 @@ def encode_video(frames: Iterable[Planes], times_us: Iterable[int], encoding: En
         encoding: How.
     """
     sink = io.BytesIO()
-    with av.open(sink, "w", format="mp4", options={"fflags": "+bitexact", "video_track_timescale": str(TICKS)}) as out:
+    options = {"fflags": "+bitexact", "video_track_timescale": str(TICKS)}
+    with usual_priority(), av.open(sink, "w", format="mp4", options=options) as out:
         stream = None
         for planes, time_us in zip(map(pad_to_even, frames), times_us, strict=True):
             if stream is None:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import DiskFullError, InternalError, InvalidMediaError, LimitExceededError, VisemeError
+from shared.media.walls import Reach, close_walls, program_folders
 from shared.media.wire import Channel, WireError
 
 Task = Callable[[Channel, dict[str, Any]], None]
@@ -45,10 +46,12 @@ class ChildLimits:
     """Largest file that it may write."""
 
 
-def confine(limits: ChildLimits) -> None:
+def confine(limits: ChildLimits, reach: Reach | None) -> None:
     """Give up what the child does not need; everything it runs is imported by then.
 
-    The one place for further walls (file system, system calls).
+    Args:
+        limits: What it may take.
+        reach: What of the file system it may touch; None for all that its user may.
     """
     for kind, value in (
         (resource.RLIMIT_AS, limits.address_space_bytes),
@@ -60,6 +63,8 @@ def confine(limits: ChildLimits) -> None:
         _, hard = resource.getrlimit(kind)
         wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (wanted, wanted))
+    if reach is not None:
+        close_walls(reach, program_folders())
 
 
 def main(control_fd: int, preload: list[str]) -> None:
@@ -142,13 +147,18 @@ def _run(channel: Channel) -> None:
     arguments: dict[str, Any] = first.header["arguments"]
     task: Task = getattr(importlib.import_module(module), name)
     _quiet()
-    confine(ChildLimits(**first.header["limits"]))
+    reach = first.header["reach"]
+    confine(ChildLimits(**first.header["limits"]), None if reach is None else _reach(reach))
     try:
         task(channel, arguments)
     except Exception as error:  # noqa: BLE001 the boundary of a process: the parent must hear of every fault
         channel.fail(_described(error, str(arguments.get("field", ""))))
     else:
         channel.finish()
+
+
+def _reach(told: dict[str, list[str]]) -> Reach:
+    return Reach(reads=tuple(told["reads"]), writes=tuple(told["writes"]))
 
 
 def _described(error: Exception, field: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 from shared.errors import InvalidMediaError, LimitExceededError
 from shared.media.audio import SoundInfo, SoundReader, audio_length_us, sound_stream
 from shared.media.container import Container, media_errors, open_container, sniff
-from shared.media.decoder import VideoDecoder, declared_us, mean_rate, picture_stream
+from shared.media.decoder import VideoDecoder, declared_us, mean_rate, readable_stream
 from shared.media.growing import Media, media_of
 from shared.media.limits import MediaLimits
 from shared.media.photo import check_frame_size, read_photo
@@ -103,7 +103,7 @@ def probe(media: Path, limits: MediaLimits, field: str) -> MediaInfo:
     if kind.is_photo:
         return _probe_photo(media, kind, limits, field)
     with open_container(media, kind, limits, field) as container:
-        stream = picture_stream(container)
+        stream = readable_stream(container, field)
         sound = _sound(container, kind, limits, field)
         if stream is not None:
             check_frame_size(stream.width, stream.height, limits, field)
@@ -146,7 +146,7 @@ def glance(media: Media, limits: MediaLimits, field: str) -> MediaInfo:
     if kind.is_photo:
         return _probe_photo(media, kind, limits, field)
     with open_container(media, kind, limits, field) as container:
-        stream = picture_stream(container)
+        stream = readable_stream(container, field)
         sound = _sound(container, kind, limits, field)
         if stream is None:
             return _glanced_sound(container, kind, sound, field)

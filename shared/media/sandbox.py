@@ -3,12 +3,13 @@
 ::
 
     async with Sandbox(preload=["edge_gateway.prepare"]) as sandbox:
-        async with sandbox.spawn(prepare, {"path": ...}, ChildLimits()) as child:
+        async with sandbox.spawn(prepare, {"path": ...}, ChildLimits(), Reach(reads=(...,))) as child:
             while message := await child.receive():
                 ...
 
 A task is a top-level function ``def task(channel: Channel, arguments: dict[str, Any]) -> None``. It runs in a process
-of its own with hard limits; errors of our tree that it raises are raised again here.
+of its own with hard limits, behind walls (:mod:`shared.media.walls`); errors of our tree that it raises are raised
+again here.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -34,12 +36,16 @@ from shared.errors import (
     by_reason,
 )
 from shared.media.forkserver import TOO_MUCH, ChildLimits, Task
+from shared.media.walls import Reach
 from shared.media.wire import PREFIX, Channel, FrameKind, Message, WireError, pack, unpack_header, unpack_prefix
 
-__all__ = ["Channel", "Child", "ChildLimits", "Message", "Sandbox", "Task", "call", "spawn"]
+__all__ = ["Channel", "Child", "ChildLimits", "Message", "Reach", "Sandbox", "Task", "call", "spawn"]
 
 PRELOAD = ("numpy", "cv2", "av", "PIL.Image", "ai_edge_litert.interpreter", "shared.media.probe")
-"""What every child has loaded."""
+"""What every child has loaded that reads media."""
+
+NOTHING = Reach()
+"""For tasks that touch no file."""
 
 _STREAM_BYTES = 256 << 10
 _BOOT = (
@@ -128,10 +134,17 @@ class Child:
 
 
 class Sandbox:
-    """Starts children; owns the fork server that they come from, which starts with the first child."""
+    """Starts children; owns the fork server that they come from, which starts with the first child.
 
-    def __init__(self, *, preload: Iterable[str] = ()) -> None:
-        self._preload = [*PRELOAD, *preload]
+    Args:
+        preload: Modules that every child has loaded.
+        media: Whether also what reads media; a child that does without needs none of it installed.
+        walls: Whether children are kept behind walls; False where the machine has none, by the operator's wish.
+    """
+
+    def __init__(self, *, preload: Iterable[str] = (), media: bool = True, walls: bool = True) -> None:
+        self._preload = [*(PRELOAD if media else ()), *preload]
+        self._walls = walls
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
@@ -146,14 +159,19 @@ class Sandbox:
             await asyncio.to_thread(server.wait)
 
     @contextlib.asynccontextmanager
-    async def spawn(self, task: Task, arguments: dict[str, Any], limits: ChildLimits) -> AsyncIterator[Child]:
+    async def spawn(
+        self, task: Task, arguments: dict[str, Any], limits: ChildLimits, reach: Reach = NOTHING
+    ) -> AsyncIterator[Child]:
         """Run a task in a child; leaving the context kills the child where it still runs.
 
         Args:
             task: A top-level function.
             arguments: JSON values; ``field`` names the input in errors.
             limits: What the child may take.
+            reach: Files that it may touch. Those to be written are made here where they are missing.
         """
+        if reach.writes:
+            await asyncio.to_thread(_make, reach.writes)
         async with contextlib.AsyncExitStack() as stack:
             incoming, outgoing = await self._fork(stack)
             reader, unused = await asyncio.open_unix_connection(sock=incoming, limit=_STREAM_BYTES)
@@ -162,10 +180,14 @@ class Sandbox:
             stack.callback(writer.transport.abort)
             child = Child(reader, writer, str(arguments.get("field", "")))
             name = f"{task.__module__}:{task.__qualname__}"
-            await child.send({"task": name, "arguments": arguments, "limits": dataclasses.asdict(limits)})
+            allowed = dataclasses.asdict(reach) if self._walls else None
+            told = {"task": name, "arguments": arguments, "limits": dataclasses.asdict(limits), "reach": allowed}
+            await child.send(told)
             yield child
 
-    async def call(self, task: Task, arguments: dict[str, Any], limits: ChildLimits, timeout_s: float) -> Message:
+    async def call(
+        self, task: Task, arguments: dict[str, Any], limits: ChildLimits, timeout_s: float, reach: Reach = NOTHING
+    ) -> Message:
         """Run a task and return the first message that it sends.
 
         Raises:
@@ -173,7 +195,7 @@ class Sandbox:
             VisemeError: what the task raised.
         """
         try:
-            async with asyncio.timeout(timeout_s), self.spawn(task, arguments, limits) as child:
+            async with asyncio.timeout(timeout_s), self.spawn(task, arguments, limits, reach) as child:
                 message = await child.receive()
         except TimeoutError:
             field = str(arguments.get("field", ""))
@@ -230,6 +252,11 @@ class Sandbox:
         return server
 
 
+def _make(paths: Iterable[str]) -> None:
+    for path in paths:
+        Path(path).touch()
+
+
 async def _readable(fd: int) -> None:
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
@@ -258,11 +285,15 @@ async def _end(pidfd: int) -> None:
 _default = Sandbox()
 
 
-def spawn(task: Task, arguments: dict[str, Any], limits: ChildLimits) -> contextlib.AbstractAsyncContextManager[Child]:
+def spawn(
+    task: Task, arguments: dict[str, Any], limits: ChildLimits, reach: Reach = NOTHING
+) -> contextlib.AbstractAsyncContextManager[Child]:
     """:meth:`Sandbox.spawn` of the process's own sandbox, for programs that keep none."""
-    return _default.spawn(task, arguments, limits)
+    return _default.spawn(task, arguments, limits, reach)
 
 
-async def call(task: Task, arguments: dict[str, Any], limits: ChildLimits, timeout_s: float) -> Message:
+async def call(
+    task: Task, arguments: dict[str, Any], limits: ChildLimits, timeout_s: float, reach: Reach = NOTHING
+) -> Message:
     """:meth:`Sandbox.call` of the process's own sandbox, for programs that keep none."""
-    return await _default.call(task, arguments, limits, timeout_s)
+    return await _default.call(task, arguments, limits, timeout_s, reach)

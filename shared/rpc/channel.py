@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
 
 from shared.rpc.address import Address
+from shared.rpc.tls import Trust
 
 CHANNEL_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.max_receive_message_length", 4 << 20),
@@ -35,13 +36,19 @@ END: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs leave 
 """What ``read()`` gives at the end of a stream."""
 
 
-def open_channel(address: Address, *, own_connection: bool = False, is_urgent: bool = False) -> grpc.aio.Channel:
-    """Open a channel without encryption; it connects on its first call.
+def open_channel(
+    address: Address, *, own_connection: bool = False, is_urgent: bool = False, trust: Trust | None = None
+) -> grpc.aio.Channel:
+    """Open a channel; it connects on its first call.
 
     Args:
         address: The peer.
         own_connection: A TCP connection of its own, so that bulk on another channel never holds this one up.
         is_urgent: Try to connect again within about a second, however long it did not work.
+        trust: How the peer is taken by TLS; None does without encryption.
+
+    Raises:
+        InvalidInputError: A file of ``trust`` cannot be read.
     """
     options = dict(CHANNEL_OPTIONS)
     if is_urgent:
@@ -50,6 +57,8 @@ def open_channel(address: Address, *, own_connection: bool = False, is_urgent: b
         options["grpc.use_local_subchannel_pool"] = 1
     if address.is_loopback:
         options["grpc.enable_http_proxy"] = 0
+    if trust is not None:
+        return grpc.aio.secure_channel(str(address), trust.credentials(), options=list(options.items()))
     return grpc.aio.insecure_channel(str(address), options=list(options.items()))
 
 

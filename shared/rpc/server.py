@@ -23,7 +23,8 @@ from grpc_reflection.v1alpha import reflection
 
 from shared.errors import ConflictError
 from shared.rpc.address import Address
-from shared.rpc.interceptors import CallObserver, ErrorInterceptor, ignore_call
+from shared.rpc.interceptors import CallObserver, ErrorInterceptor, admit_all, ignore_call
+from shared.rpc.tls import Door
 
 MESSAGE_BYTES: Final = 4 << 20
 """Largest message in either direction; pieces are at most 1 MiB."""
@@ -52,7 +53,9 @@ class RpcServer:
         listen: Where to listen; port 0 asks for a free one.
         services: Full names of the services, for health and reflection.
         observe: Told about every call that ended.
+        begins_traces: Whether a call that brings no trace begins one.
         grace_s: Time that running calls get at the end before they are cancelled.
+        door: Certificates, and whom they let in; None serves without TLS.
     """
 
     def __init__(
@@ -61,10 +64,16 @@ class RpcServer:
         *,
         services: Iterable[str],
         observe: CallObserver = ignore_call,
+        begins_traces: bool = False,
         grace_s: float = 5.0,
+        door: Door | None = None,
     ) -> None:
+        self._door = door
         self.server: grpc.aio.Server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(observe)], options=list(SERVER_OPTIONS)
+            interceptors=[
+                ErrorInterceptor(observe, begins_traces=begins_traces, admit=door.admit if door else admit_all)
+            ],
+            options=list(SERVER_OPTIONS),
         )
         self.draining = asyncio.Event()
         """Set when the end has begun: streams that would never end by themselves should return."""
@@ -91,7 +100,11 @@ class RpcServer:
             ConflictError: The address cannot be listened on.
         """
         try:
-            port = self.server.add_insecure_port(str(self._listen))
+            port = (
+                self.server.add_secure_port(str(self._listen), self._door.credentials())
+                if self._door
+                else self.server.add_insecure_port(str(self._listen))
+            )
         except RuntimeError as error:
             raise ConflictError(
                 f"cannot listen on {self._listen}: it is in use or not an address of this machine", field="listen"

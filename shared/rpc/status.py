@@ -40,6 +40,8 @@ TABLE: Final[dict[type[errors.VisemeError], Statuses]] = {
     errors.InvalidMediaError: Statuses(grpc=grpc.StatusCode.INVALID_ARGUMENT, http=422),
     errors.LimitExceededError: Statuses(grpc=grpc.StatusCode.RESOURCE_EXHAUSTED, http=413),
     errors.NoFaceError: Statuses(grpc=grpc.StatusCode.INVALID_ARGUMENT, http=422),
+    errors.UnauthenticatedError: Statuses(grpc=grpc.StatusCode.UNAUTHENTICATED, http=401),
+    errors.PermissionDeniedError: Statuses(grpc=grpc.StatusCode.PERMISSION_DENIED, http=403),
     errors.NotFoundError: Statuses(grpc=grpc.StatusCode.NOT_FOUND, http=404),
     errors.ConflictError: Statuses(grpc=grpc.StatusCode.FAILED_PRECONDITION, http=409),
     errors.ResourceExhaustedError: Statuses(grpc=grpc.StatusCode.RESOURCE_EXHAUSTED, http=429),
@@ -47,7 +49,7 @@ TABLE: Final[dict[type[errors.VisemeError], Statuses]] = {
     errors.UnavailableError: Statuses(grpc=grpc.StatusCode.UNAVAILABLE, http=503),
     errors.DeadlineError: Statuses(grpc=grpc.StatusCode.DEADLINE_EXCEEDED, http=504),
     errors.CancelledByUserError: Statuses(grpc=grpc.StatusCode.CANCELLED, http=409),
-    errors.JobFailedError: Statuses(grpc=grpc.StatusCode.ABORTED, http=500),
+    errors.JobFailedError: Statuses(grpc=grpc.StatusCode.ABORTED, http=409),
     errors.InternalError: Statuses(grpc=grpc.StatusCode.INTERNAL, http=500),
 }
 """A class that is not listed takes the statuses of the nearest class above it."""
@@ -55,8 +57,8 @@ TABLE: Final[dict[type[errors.VisemeError], Statuses]] = {
 _BY_CODE: Final[dict[grpc.StatusCode, type[errors.VisemeError]]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidInputError,
     grpc.StatusCode.OUT_OF_RANGE: errors.InvalidInputError,
-    grpc.StatusCode.UNAUTHENTICATED: errors.InvalidInputError,
-    grpc.StatusCode.PERMISSION_DENIED: errors.InvalidInputError,
+    grpc.StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
     grpc.StatusCode.NOT_FOUND: errors.NotFoundError,
     grpc.StatusCode.ALREADY_EXISTS: errors.ConflictError,
     grpc.StatusCode.FAILED_PRECONDITION: errors.ConflictError,

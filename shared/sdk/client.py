@@ -3,30 +3,39 @@
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, Unpack
 
-from shared.errors import InvalidInputError, MissingChunksError, NotFoundError
+from shared.errors import LimitExceededError, MissingChunksError, NotFoundError
 from shared.pb.viseme.gateway.v1 import asset_pb2, job_pb2
 from shared.rpc.address import parse_address
 from shared.sdk import model
 from shared.sdk.assets import Assets
+from shared.sdk.batch import Batch, Dubbed, Dubbing, DubOptions, Pairs
 from shared.sdk.bring import Bringing, Input, Way, bring_file
-from shared.sdk.convert import capabilities_from, job_from
+from shared.sdk.convert import asset_from, capabilities_from, job_from, time_from
+from shared.sdk.ends import Ends, EventCallback
 from shared.sdk.jobs import Job
-from shared.sdk.library import Adding, is_library_name, list_library
+from shared.sdk.library import ASSET_SCHEME, Adding, is_edge_name, list_library
 from shared.sdk.link import Link, Patience
 from shared.sdk.pace import Pause, Throttle
+from shared.sdk.request import asked, duration_to, options_to
 from shared.sdk.source import check_file, open_source
 from shared.sdk.speaker import Part, Who, parts_of, speaker_to
 from shared.sdk.upload import ProgressCallback
+from shared.sdk.webhooks import Webhooks
 
 DEFAULT_PORT: Final = 50051
 
 _NEWEST_JOBS: Final = 500
 """Jobs among which an unfinished one is looked for: as many as one page has at most."""
+
+
+_MOST_AT_ONCE: Final = 1000
+"""Jobs that one event stream follows."""
 
 
 def connect(address: str, *, patience: Patience | None = None) -> "Edge":
@@ -135,6 +144,8 @@ class Edge:
         pause: Pause | None = None,
         idempotency_key: str | None = None,
         take_up: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 - the edge keeps it, also when nobody waits here any more
+        webhook: str = "",
     ) -> Job:
         """Make the face in a video or photo speak a recording.
 
@@ -142,7 +153,8 @@ class Edge:
         ``Job.uploaded()`` waits for them.
 
         Args:
-            video: The video or photo: a file, an asset, or the name of a library's file (``lib:LIBRARY/path``).
+            video: The video or photo: a file, an asset, or the name of a library's file (``lib:LIBRARY/path``) or of an
+                asset (``asset:ID``).
             speech: The recording, or a video whose sound is taken: named in the same way. Or several by the names of
                 the faces that speak them: ``left``, ``right``, ``center``, ``largest``, or names of your own.
             speaker: The face that speaks, see :data:`shared.sdk.speaker.Who`; by default the largest of each shot. Or,
@@ -159,6 +171,10 @@ class Edge:
             pause: Nothing is uploaded while it is set.
             idempotency_key: The same key gives the same job; one of its own for each call by default.
             take_up: Go on with an unfinished job of the same files and options, if the edge has one.
+            timeout: Seconds from its acceptance after which the job fails, with the reason ``deadline_exceeded``. The
+                edge keeps the time: it stops the work, up to the GPU, also when this program has ended.
+            webhook: A URL to which the edge tells the job's end, see :func:`verify_webhook`; the operator's setting
+                ``webhook_hosts`` must name its host.
 
         Returns:
             The job, accepted.
@@ -167,7 +183,13 @@ class Edge:
             InvalidInputError: A file or an option is refused; ``field`` says which.
             EdgeUnavailableError: The edge stayed silent for too long.
         """
-        options = _options(fit, keep_length=keep_length, engine=engine)
+        order = job_pb2.SubmitJobRequest(
+            options=options_to(fit, keep_length=keep_length, engine=engine),
+            idempotency_key=idempotency_key or uuid.uuid4().hex,
+            webhook=webhook,
+            timeout=duration_to(timeout),
+        )
+        options = order.options
         if background is not None:
             options.keep_sound, options.background_volume = background == model.KEEP, background_volume
         under = None if options.keep_sound else background
@@ -177,7 +199,7 @@ class Edge:
         way = Way(on_progress=on_progress, throttle=Throttle(rate_limit), pause=pause)
         heard = [(part.speech, "speech") for part in parts]
         for given, field in ((video, "video"), *heard, (under, "background")):
-            if not (given is None or isinstance(given, model.Asset) or is_library_name(given)):
+            if not (given is None or isinstance(given, model.Asset) or is_edge_name(given)):
                 await asyncio.to_thread(check_file, Path(given), field=field)
         video = await self._named(video, "video", on_progress)
         speeches = [await self._named(part.speech, "speech", on_progress) for part in parts]
@@ -188,35 +210,83 @@ class Edge:
             # Before anything is sent: a job that only waited for that may end as soon as it has come.
             unfinished = await self._unfinished() if take_up else []
             uploads.start()
-            return await self._submit(uploads, options, parts, idempotency_key or uuid.uuid4().hex, unfinished)
+            return await self._submit(uploads, order, parts, unfinished)
         except BaseException:
             await uploads.stop()
             raise
 
+    async def dub_many(
+        self,
+        pairs: Pairs,
+        *,
+        concurrency: int = 8,
+        idempotency_key: str | None = None,
+        on_progress: ProgressCallback | None = None,
+        on_event: EventCallback | None = None,
+        rate_limit: float = 0,
+        pause: Pause | None = None,
+        **options: Unpack[DubOptions],
+    ) -> AsyncGenerator[Dubbed, None]:
+        """Dub many pairs of video and speech; gives how each ended, as it ends. No failure stops the rest.
+
+        A file that several pairs share is brought once, and one event stream tells of all jobs. Whoever leaves the loop
+        early closes the generator (``contextlib.aclosing``): what still runs is cancelled, up to the GPU.
+
+        ::
+
+            async for dubbed in edge.dub_many([("a.mp4", "a.wav"), ("b.mp4", "b.wav")]):
+                if dubbed.error is None:
+                    await dubbed.result().save(f"{dubbed.index}.mp4")
+
+        Args:
+            pairs: ``(video, speech)``, or :class:`Pair` with more; taken one by one as there is room.
+            concurrency: Jobs at once.
+            idempotency_key: Called again with the same key and the same pairs, it gives the same jobs.
+            on_progress: Called as files are brought.
+            on_event: Called with everything that happens to the jobs.
+            rate_limit: Bytes a second that all uploads together may take; 0 for as many as the link gives.
+            pause: Nothing is uploaded while it is set.
+            options: As for :meth:`dub`, for all of them alike.
+
+        Raises:
+            InvalidInputError: What is given is no pair; once what runs is over.
+        """
+        if not 1 <= concurrency <= _MOST_AT_ONCE:
+            message = f"1 to {_MOST_AT_ONCE} jobs run at once: one event stream tells of all"
+            raise LimitExceededError(message, field="concurrency", limit="session_jobs")
+        batch = Batch(
+            options=options,
+            concurrency=concurrency,
+            idempotency_key=idempotency_key or uuid.uuid4().hex,
+            on_progress=on_progress,
+            on_event=on_event,
+            throttle=Throttle(rate_limit),
+            pause=pause,
+        )
+        async with (
+            Ends(self._link, on_event) as ends,
+            aclosing(Dubbing(self, pairs, batch, ends).results()) as results,
+        ):
+            async for dubbed in results:
+                yield dubbed
+
     async def _submit(
         self,
         uploads: Bringing,
-        options: job_pb2.JobOptions,
+        request: job_pb2.SubmitJobRequest,
         parts: Sequence[Part],
-        key: str,
         unfinished: list[job_pb2.Job],
     ) -> Job:
+        options = request.options
         video, *heard = await uploads.names()
         (speech, *others), background = heard[: len(parts)], "".join(heard[len(parts) :])
         options.speaker_name = parts[0].name if others else ""
         for part, asset_id in zip(parts[1:], others, strict=True):
             voice = job_pb2.Voice(name=part.name, speech_asset_id=asset_id, speaker=speaker_to(part.speaker))
             options.voices.append(voice)
-        request = job_pb2.SubmitJobRequest(
-            video_asset_id=video,
-            speech_asset_id=speech,
-            options=options,
-            idempotency_key=key,
-            background_asset_id=background,
-        )
-        wanted = (video, speech, background, options)
+        request.video_asset_id, request.speech_asset_id, request.background_asset_id = video, speech, background
         for known in unfinished:
-            if (known.video_asset_id, known.speech_asset_id, known.background_asset_id, known.options) == wanted:
+            if asked(known) == asked(request):
                 job = Job(self._link, job_from(known), uploads=uploads, is_taken_up=True)
                 if (await job.refresh()).state not in {model.JobState.FAILED, model.JobState.CANCELLED}:
                     return job
@@ -241,7 +311,7 @@ class Edge:
         """Make a file that lies at the edge an asset, without an upload; asking again costs nothing until it changes.
 
         Args:
-            name: ``lib:LIBRARY/path/in/it``.
+            name: ``lib:LIBRARY/path/in/it``, or ``asset:`` and the id of an asset or a beginning of it.
             field: What to name in errors.
             on_progress: Called as the edge reads it.
 
@@ -250,6 +320,8 @@ class Edge:
             NotFoundError: The edge has no such library or file.
             ConflictError: The file is being written.
         """
+        if name.startswith(ASSET_SCHEME):
+            return await self.assets.get(await self.assets.complete_id(name.removeprefix(ASSET_SCHEME)))
         return await Adding(self._link, name, field=field, on_progress=on_progress).run()
 
     def library(self, name: str, folder: str = "") -> AsyncIterator[model.LibraryFile]:
@@ -261,7 +333,7 @@ class Edge:
         return list_library(self._link, name, folder)
 
     async def _named(self, given: Input, field: str, on_progress: ProgressCallback | None) -> Input:
-        return await self.add(given, field=field, on_progress=on_progress) if is_library_name(given) else given
+        return await self.add(given, field=field, on_progress=on_progress) if is_edge_name(given) else given
 
     async def job(self, job_id: str) -> Job:
         """A job by its id.
@@ -283,19 +355,25 @@ class Edge:
             if not token:
                 return
 
+    async def faces(self) -> AsyncIterator[model.Face]:
+        """The videos and photos that jobs used, the one first that was used last."""
+        token = ""
+        while True:
+            request = asset_pb2.ListFacesRequest(page_token=token)
+            page = await self._link.call(self._link.assets.ListFaces, request)
+            for face in page.faces:
+                yield model.Face(asset=asset_from(face.asset), used=time_from(face.use_time), jobs=face.jobs)
+            token = page.next_page_token
+            if not token:
+                return
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """What the edge tells of jobs' ends by HTTP."""
+        return Webhooks(self._link)
+
     @property
     def _link(self) -> Link:
         if self._open is None:
             raise RuntimeError("use it inside `async with viseme.connect(...) as edge:`")
         return self._open
-
-
-def _options(fit: model.FitMode | str, *, keep_length: bool, engine: str) -> job_pb2.JobOptions:
-    try:
-        mode = model.FitMode(fit)
-    except ValueError:
-        names = ", ".join(model.FitMode)
-        raise InvalidInputError(f"{fit!r} is none of {names}", field="options.fit") from None
-    return job_pb2.JobOptions(
-        fit=job_pb2.FitMode.Value(f"FIT_MODE_{mode.upper()}"), keep_length=keep_length, engine=engine
-    )

@@ -17,6 +17,7 @@ from shared.rpc.channel import END
 from shared.sdk import model
 from shared.sdk.link import Attempts, Link, read_within
 from shared.sdk.upload import ProgressCallback
+from shared.telemetry import tracing
 
 _READ_BYTES: Final = 1 << 20
 _TRIES: Final = 2
@@ -78,7 +79,9 @@ class Download:
         self._take_up()
 
     async def _attempt(self) -> None:
-        call = self._link.media.Download(asset_pb2.DownloadRequest(asset_id=self._asset_id, offset_bytes=self._offset))
+        call = self._link.media.Download(
+            asset_pb2.DownloadRequest(asset_id=self._asset_id, offset_bytes=self._offset), metadata=tracing.metadata()
+        )
         file = await asyncio.to_thread(self._part.open, "ab")
         try:
             await self._receive(call, file)

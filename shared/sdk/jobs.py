@@ -1,6 +1,7 @@
 """A job: its events, its end, its result."""
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import time
@@ -17,6 +18,7 @@ from shared.errors import (
     DeadlineError,
     EdgeUnavailableError,
     JobFailedError,
+    NotFoundError,
 )
 from shared.pb.viseme.gateway.v1 import job_pb2
 from shared.rpc.channel import END, send
@@ -27,6 +29,7 @@ from shared.sdk.download import Download, check_target
 from shared.sdk.link import Attempts, Link
 from shared.sdk.preview import Preview
 from shared.sdk.upload import ProgressCallback
+from shared.telemetry import tracing
 
 
 class Job:
@@ -42,6 +45,8 @@ class Job:
     ) -> None:
         self.is_taken_up = is_taken_up
         """Whether it is the unfinished job of an earlier call, which ``Edge.dub`` went on with."""
+        self.skipped_progress = 0
+        """Progress events that ``events()`` left out since this program read them more slowly than they came."""
         self._link = link
         self._status = status
         self._uploads = uploads
@@ -98,13 +103,15 @@ class Job:
         return self._note(answer.job)
 
     async def delete(self) -> None:
-        """Delete the job, its events and its result; it must be over."""
-        await self._link.call(self._link.jobs.DeleteJob, job_pb2.DeleteJobRequest(job_id=self.id))
+        """Delete the job, its events and its result; it must be over. One that is gone already stays so."""
+        with contextlib.suppress(NotFoundError):
+            await self._link.call(self._link.jobs.DeleteJob, job_pb2.DeleteJobRequest(job_id=self.id))
 
     async def events(self, *, after: int = 0) -> AsyncGenerator[model.Event, None]:
         """Everything that happened to the job and that happens, until it is over.
 
-        A broken link is mended and what was missed is replayed: every event comes once, in order.
+        A broken link is mended and what was missed is replayed: every event comes once, in order. Only to a program
+        that reads more slowly than they come is older progress left out, see ``skipped_progress``.
 
         Args:
             after: Leave out events up to this sequence number.
@@ -235,7 +242,7 @@ class Job:
         await self.refresh()
         if self.state.is_final and after >= self._status.last_sequence:
             return
-        call = self._link.jobs.Session(None)
+        call = self._link.jobs.Session(None, metadata=tracing.metadata())
         try:
             subscribe = job_pb2.Subscribe(job_id=self.id, after_sequence=after)
             await send(call, job_pb2.SessionRequest(subscribe=subscribe))
@@ -246,6 +253,8 @@ class Job:
                     yield answer.event
                 elif kind == "pong":
                     attempts.progress()
+                elif kind == "skipped":
+                    self.skipped_progress += answer.skipped.progress_events
                 elif kind == "error":
                     raise error_from(answer.error.error)
         finally:

@@ -15,9 +15,13 @@ SCHEME: Final = "lib:"
 """What the name of a library's file begins with."""
 
 
-def is_library_name(given: object) -> TypeGuard[str]:
-    """Whether this names a library's file: a string that begins with ``lib:``. A path never does."""
-    return isinstance(given, str) and given.startswith(SCHEME)
+ASSET_SCHEME: Final = "asset:"
+"""What the name of an asset begins with; its id, or a beginning of that, follows."""
+
+
+def is_edge_name(given: object) -> TypeGuard[str]:
+    """Whether this names something at the edge: a string that begins with ``lib:`` or ``asset:``. A path never does."""
+    return isinstance(given, str) and given.startswith((SCHEME, ASSET_SCHEME))
 
 
 class Adding:

@@ -9,10 +9,11 @@ from typing import Any, Final, TypeVar
 import grpc
 
 from shared.errors import DeadlineError, EdgeUnavailableError, VisemeError
-from shared.pb.viseme.gateway.v1 import asset_pb2_grpc, job_pb2_grpc
+from shared.pb.viseme.gateway.v1 import asset_pb2_grpc, job_pb2_grpc, network_pb2_grpc
 from shared.rpc.address import Address
 from shared.rpc.channel import open_channel
 from shared.rpc.status import from_rpc_error
+from shared.telemetry import tracing
 
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ class Link:
         self.address = address
         self.patience = patience
         self._answered = False
+        tracing.follow_host()
         # Bulk never holds up events and short calls: they have a connection of their own.
         self._media = open_channel(address)
         self._control = open_channel(address, own_connection=True)
@@ -58,6 +60,8 @@ class Link:
         self.assets: asset_pb2_grpc.AssetServiceAsyncStub = asset_pb2_grpc.AssetServiceStub(self._control)
         self.previews: job_pb2_grpc.JobServiceAsyncStub = job_pb2_grpc.JobServiceStub(self._media)
         self.jobs: job_pb2_grpc.JobServiceAsyncStub = job_pb2_grpc.JobServiceStub(self._control)
+        self.probes: network_pb2_grpc.NetworkServiceAsyncStub = network_pb2_grpc.NetworkServiceStub(self._media)
+        self.network: network_pb2_grpc.NetworkServiceAsyncStub = network_pb2_grpc.NetworkServiceStub(self._control)
 
     def warm(self) -> None:
         """Begin to connect where much will be sent soon."""
@@ -80,7 +84,8 @@ class Link:
         """Make a short call that may be repeated, with a deadline and with patience."""
 
         async def once() -> T:
-            answer = await method(request, timeout=self.patience.call_s)
+            with tracing.span(type(request).__name__.removesuffix("Request"), kind=tracing.Kind.CLIENT):
+                answer = await method(request, timeout=self.patience.call_s, metadata=tracing.metadata())
             self.heard()
             return answer
 

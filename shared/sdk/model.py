@@ -110,6 +110,17 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Face:
+    """A video or photo that jobs used: whoever takes it again uploads only speech."""
+
+    asset: Asset
+    used: datetime
+    """When a job last did."""
+    jobs: int
+    """How many did, those that were deleted counted, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LibraryFile:
     """A file that lies at an edge already; ``asset_id`` is empty where it was not added or has changed since."""
 

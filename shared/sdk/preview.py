@@ -10,6 +10,7 @@ from shared.pb.viseme.gateway.v1 import job_pb2
 from shared.rpc.channel import END
 from shared.sdk import model
 from shared.sdk.link import Attempts, Link, read_within
+from shared.telemetry import tracing
 
 
 class Preview:
@@ -53,7 +54,7 @@ class Preview:
 
     async def _attempt(self) -> AsyncGenerator[model.PreviewPart, None]:
         request = job_pb2.PreviewRequest(job_id=self._job_id, from_fragment=self._next)
-        call = self._link.previews.Preview(request)
+        call = self._link.previews.Preview(request, metadata=tracing.metadata())
         begun = bytearray()
         try:
             while (answer := await read_within(call, self._link, lambda: 0.0)) is not END:

@@ -22,6 +22,8 @@ from shared.errors import (
     UnavailableError,
     VisemeError,
 )
+from shared.sdk import sync
+from shared.sdk.batch import Dubbed, Pair
 from shared.sdk.client import Edge, connect
 from shared.sdk.jobs import Job
 from shared.sdk.link import Patience
@@ -32,6 +34,7 @@ from shared.sdk.model import (
     Capabilities,
     Engine,
     Event,
+    Face,
     FacePlace,
     FitMode,
     JobFailure,
@@ -56,6 +59,7 @@ from shared.sdk.model import (
     UntouchedStretch,
 )
 from shared.sdk.pace import Pause
+from shared.sdk.webhooks import Webhook, WebhookEvent, WebhookState, verify_webhook
 from shared.version import version
 
 __version__ = version()
@@ -69,11 +73,13 @@ __all__ = [
     "ConflictError",
     "DeadlineError",
     "DiskFullError",
+    "Dubbed",
     "Edge",
     "EdgeUnavailableError",
     "Engine",
     "EngineUnavailableError",
     "Event",
+    "Face",
     "FacePlace",
     "FitMode",
     "InternalError",
@@ -94,6 +100,7 @@ __all__ = [
     "NodeUnavailableError",
     "NotFoundError",
     "Notice",
+    "Pair",
     "Patience",
     "Pause",
     "PreviewFragment",
@@ -113,6 +120,11 @@ __all__ = [
     "UntouchedReason",
     "UntouchedStretch",
     "VisemeError",
+    "Webhook",
+    "WebhookEvent",
+    "WebhookState",
     "__version__",
     "connect",
+    "sync",
+    "verify_webhook",
 ]

@@ -9,6 +9,7 @@
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +19,7 @@ from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shared import errors
-from shared.pb.viseme.gateway.v1 import asset_pb2_grpc, job_pb2, job_pb2_grpc
+from shared.pb.viseme.gateway.v1 import asset_pb2, asset_pb2_grpc, job_pb2, job_pb2_grpc
 from shared.rpc.interceptors import ErrorInterceptor
 from shared.sdk.model import JobState, Severity, Stage
 from shared.sdk.testing_assets import Faults, cut_of
@@ -94,6 +95,9 @@ class FakeEdge(FakeLibraries, job_pb2_grpc.JobServiceServicer):
         self.events: dict[str, list[job_pb2.Event]] = {}
         self.fragments = [b"first", b"second", b"third"]
         self.address = ""
+        self.sessions = 0
+        """Sessions that were opened."""
+        self.submitted: list[job_pb2.SubmitJobRequest] = []
         self._changed = asyncio.Condition()
         self._keys: dict[str, str] = {}
         self._waiting: list[str] = []
@@ -127,6 +131,7 @@ class FakeEdge(FakeLibraries, job_pb2_grpc.JobServiceServicer):
 
     async def SubmitJob(self, request: Any, context: Any) -> job_pb2.SubmitJobResponse:
         """Accept a job; the script runs once its assets are complete."""
+        self.submitted.append(request)
         for wanted in filter(None, (request.video_asset_id, request.speech_asset_id, request.background_asset_id)):
             if not self._find(wanted).complete and not self.takes_uploading:
                 raise errors.MissingChunksError(f"asset {wanted} is not complete")
@@ -237,6 +242,15 @@ class FakeEdge(FakeLibraries, job_pb2_grpc.JobServiceServicer):
         del self.jobs[self._job(request.job_id).job_id]
         return job_pb2.DeleteJobResponse()
 
+    async def ListFaces(self, request: Any, context: Any) -> asset_pb2.ListFacesResponse:
+        """List the videos that jobs used, newest first, one a page."""
+        used = Counter(job.video_asset_id for job in self.jobs.values())
+        order = list(dict.fromkeys(job.video_asset_id for job in list(self.jobs.values())[::-1]))
+        begin = int(request.page_token or 0)
+        faces = [asset_pb2.Face(asset=self._find(one).describe(), jobs=used[one]) for one in order[begin : begin + 1]]
+        more = str(begin + 1) if begin + 1 < len(order) else ""
+        return asset_pb2.ListFacesResponse(faces=faces, next_page_token=more)
+
     async def Preview(self, request: Any, context: Any) -> AsyncIterator[job_pb2.PreviewResponse]:
         """Send ``fragments``, break where ``faults`` says."""
         cut = cut_of(self.faults.preview_after_pieces)
@@ -254,29 +268,52 @@ class FakeEdge(FakeLibraries, job_pb2_grpc.JobServiceServicer):
             raise errors.JobFailedError(self.failure.message, cause_reason=self.failure.reason)
 
     async def Session(self, request_iterator: Any, context: Any) -> AsyncIterator[job_pb2.SessionResponse]:
-        """Replay and follow one job, break where ``faults`` says."""
+        """Replay and follow jobs, break where ``faults`` says."""
         cut = cut_of(self.faults.session_after_events)
+        self.sessions += 1
+        follows: dict[str, int] = {}
+        answers: list[job_pb2.SessionResponse] = []
+        listening = asyncio.create_task(self._listen(request_iterator, follows, answers))
         sent = 0
-        async for request in request_iterator:
-            if request.HasField("ping"):
-                yield job_pb2.SessionResponse(pong=job_pb2.Pong(nonce=request.ping.nonce))
-            if not request.HasField("subscribe"):
-                continue
-            job_id, after = request.subscribe.job_id, request.subscribe.after_sequence
-            if job_id not in self.events:
-                error = job_pb2.JobError(reason="not_found", field="job_id", message=f"there is no job {job_id}")
-                yield job_pb2.SessionResponse(error=job_pb2.SessionError(job_id=job_id, error=error))
-                continue
+        try:
             while True:
-                for event in self.events[job_id][after:]:
+                async with self._changed:
+                    await self._changed.wait_for(lambda: listening.done() or answers or self._unread(follows))
+                if listening.done():
+                    return
+                while answers:
+                    yield answers.pop(0)
+                for event in self._unread(follows):
                     if cut is not None and sent >= cut:
                         await context.abort(grpc.StatusCode.UNAVAILABLE, "the link was cut")
                     sent += 1
-                    after = event.sequence
+                    follows[event.job_id] = event.sequence
                     yield job_pb2.SessionResponse(event=event)
-                async with self._changed:
-                    while len(self.events[job_id]) <= after:
-                        await self._changed.wait()
+        finally:
+            listening.cancel()
+
+    def _unread(self, follows: Mapping[str, int]) -> list[job_pb2.Event]:
+        return [event for job_id, after in follows.items() for event in self.events[job_id][after:]]
+
+    async def _listen(self, requests: Any, follows: dict[str, int], answers: list[job_pb2.SessionResponse]) -> None:
+        async for request in requests:
+            async with self._changed:
+                kind = request.WhichOneof("message")
+                if kind == "ping":
+                    answers.append(job_pb2.SessionResponse(pong=job_pb2.Pong(nonce=request.ping.nonce)))
+                elif kind == "unsubscribe":
+                    follows.pop(request.unsubscribe.job_id, None)
+                elif kind == "subscribe" and request.subscribe.job_id in self.events:
+                    follows[request.subscribe.job_id] = request.subscribe.after_sequence
+                elif kind == "subscribe":
+                    job_id = request.subscribe.job_id
+                    error = job_pb2.JobError(reason="not_found", field="job_id", message=f"there is no job {job_id}")
+                    answers.append(job_pb2.SessionResponse(error=job_pb2.SessionError(job_id=job_id, error=error)))
+                self._changed.notify_all()
+            if follows and self.faults.session_hangs:
+                await asyncio.Event().wait()
+        async with self._changed:
+            self._changed.notify_all()
 
 
 class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # its stubs are none

@@ -21,6 +21,7 @@ class Faults:
         download_after_bytes: Bytes after which a download breaks.
         session_after_events: Events after which a session breaks.
         preview_after_pieces: Pieces after which a preview breaks; every fragment has two.
+        session_hangs: Whether sessions hear nothing more once they follow a job, as at an edge that hangs.
         download_flip: Downloads whose bytes are damaged on the way.
     """
 
@@ -28,6 +29,7 @@ class Faults:
     download_after_bytes: list[int] = field(default_factory=list)
     session_after_events: list[int] = field(default_factory=list)
     preview_after_pieces: list[int] = field(default_factory=list)
+    session_hangs: bool = False
     download_flip: int = 0
 
 
@@ -105,6 +107,8 @@ class FakeAssets(asset_pb2_grpc.AssetServiceServicer):
         self.refuse_upload = refuse_upload
         self.stored: dict[str, Stored] = {}
         self.received_bytes = 0
+        self.uploads = 0
+        """Uploads that were begun."""
         self.received_of: dict[str, int] = {}
         self.first_chunks: list[int] = []
         self.first_messages: list[str] = []
@@ -123,6 +127,7 @@ class FakeAssets(asset_pb2_grpc.AssetServiceServicer):
 
     async def Upload(self, request_iterator: Any, context: Any) -> AsyncIterator[asset_pb2.UploadResponse]:
         """Take chunks in any order, verify each, break where ``faults`` says."""
+        self.uploads += 1
         cut = cut_of(self.faults.upload_after_bytes)
         stored: Stored | None = None
         partial = bytearray()

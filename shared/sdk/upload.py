@@ -22,6 +22,7 @@ from shared.sdk.order import Order
 from shared.sdk.pace import Meter, Pause, Throttle
 from shared.sdk.rival import Rival
 from shared.sdk.source import Source
+from shared.telemetry import tracing
 
 PIECE_BYTES: Final = 256 << 10
 """Bytes of one message: gRPC delivers only whole ones, so larger pieces would show no progress on a thin link."""
@@ -178,7 +179,7 @@ class Upload:
         # Whether chunks that were sent before a cut arrived, the edge will say; the others need not wait for that.
         self._order = Order(self._source.count, self._sent - self._held, self._wanted)
         self._sent_before = set(self._sent)
-        call = self._link.media.Upload(None)
+        call = self._link.media.Upload(None, metadata=tracing.metadata())
         sender = asyncio.create_task(self._send(call))
         reader = asyncio.create_task(self._receive(call))
         try:

@@ -2,10 +2,13 @@
 
 import logging
 import sys
+from contextlib import AbstractContextManager
 from enum import StrEnum
 
 import structlog
 from structlog.types import Processor
+
+from shared.telemetry import tracing
 
 
 class LogFormat(StrEnum):
@@ -29,6 +32,8 @@ def configure_logging(*, part: str, log_format: LogFormat = LogFormat.AUTO, leve
 
     def add_part(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         event["part"] = part
+        if trace_id := tracing.trace_id():
+            event["trace_id"] = trace_id
         return event
 
     before: list[Processor] = [
@@ -63,6 +68,11 @@ def configure_logging(*, part: str, log_format: LogFormat = LogFormat.AUTO, leve
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+
+
+def of_job(job_id: str) -> AbstractContextManager[None]:
+    """Inside the block every line, whoever writes it, says which job it is about."""
+    return structlog.contextvars.bound_contextvars(job_id=job_id)
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

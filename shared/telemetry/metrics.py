@@ -1,12 +1,13 @@
 """Prometheus: a registry of its own for each process, the stage histogram, calls, and the page that is scraped."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     PlatformCollector,
@@ -24,6 +25,13 @@ CALL_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5
 """Seconds of one call; streams last long."""
 
 
+LABEL_VALUES: Final = 64
+"""How many values one label may have whose values come from outside, such as the names of engines."""
+
+OTHER: Final = "other"
+"""What is beyond them."""
+
+
 def new_registry() -> CollectorRegistry:
     """A registry with the figures of this process (memory, CPU, descriptors, garbage collection)."""
     registry = CollectorRegistry()
@@ -39,18 +47,66 @@ def stage_histogram(registry: CollectorRegistry, name: str, words: str, *, label
 
 
 class CallMetrics:
-    """Counts and times gRPC calls; give it to ``RpcServer(observe=...)``."""
+    """Counts and times gRPC calls; give it to ``RpcServer(observe=...)``.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    Args:
+        registry: Where the figures are registered.
+        here: Labels that stand at every figure: who this is, and its region.
+    """
+
+    def __init__(self, registry: CollectorRegistry, here: Mapping[str, str]) -> None:
+        self._here = tuple(here.values())
         self._seconds = Histogram(
-            "viseme_rpc_seconds", "Time of gRPC calls.", ("method",), buckets=CALL_BUCKETS, registry=registry
+            "viseme_rpc_seconds", "Time of gRPC calls.", (*here, "method"), buckets=CALL_BUCKETS, registry=registry
         )
-        self._calls = Counter("viseme_rpc_calls", "gRPC calls that ended.", ("method", "code"), registry=registry)
+        self._calls = Counter(
+            "viseme_rpc_calls", "gRPC calls that ended.", (*here, "method", "code"), registry=registry
+        )
 
-    def __call__(self, method: str, code: str, seconds: float) -> None:
+    def __call__(self, method: str, code: str, seconds: float, trace_id: str) -> None:
         """Take note of one call."""
-        self._seconds.labels(method).observe(seconds)
-        self._calls.labels(method, code).inc()
+        self._seconds.labels(*self._here, method).observe(seconds, exemplar_of(trace_id))
+        self._calls.labels(*self._here, method, code).inc()
+
+
+def exemplar_of(trace_id: str) -> dict[str, str] | None:
+    """What leads from a histogram's bucket to a trace; None where nobody traces."""
+    return {"trace_id": trace_id} if trace_id else None
+
+
+def disk_gauges(
+    registry: CollectorRegistry,
+    prefix: str,
+    here: Mapping[str, str],
+    *,
+    free_bytes: Callable[[], float],
+    size_bytes: Callable[[], float],
+) -> None:
+    """How full the disk is, looked at whenever the page is scraped."""
+    free = Gauge(f"{prefix}_disk_free_bytes", "Room on the disk of the data folder.", tuple(here), registry=registry)
+    size = Gauge(f"{prefix}_disk_size_bytes", "Size of that disk.", tuple(here), registry=registry)
+    free.labels(*here.values()).set_function(free_bytes)
+    size.labels(*here.values()).set_function(size_bytes)
+
+
+class Bounded:
+    """Values of a label that come from outside: each of the first ``limit`` stands for itself, others are ``other``.
+
+    Args:
+        limit: How many there may be.
+    """
+
+    def __init__(self, limit: int = LABEL_VALUES) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        """The value that a label may have."""
+        if value not in self._known:
+            if len(self._known) >= self._limit:
+                return OTHER
+            self._known.add(value)
+        return value
 
 
 @contextmanager

@@ -51,6 +51,8 @@ CLIPS += ("v11_liveportrait_s18_1280x720_30",)
 SPEECH = MEDIA / "a03_en_a2f_claire_neutral_13s_16k.wav"
 AT_ONCE = (1, 4, 16)
 BATCH = 16
+ROWS = 8
+"""Of ``inference_node/triton/backends/onnxruntime/model.py``."""
 ROUNDS = 24
 RATE = 25
 
@@ -87,7 +89,7 @@ async def network_inputs(face: Face, tensors: Tensors) -> dict[str, npt.NDArray[
     return {**drawn.inputs, "HEAD": memory.heads(drawn)}
 
 
-async def rate_of(call: Callable[[], Awaitable[object]], at_once: int) -> float:
+async def rate_of(call: Callable[[], Awaitable[object]], at_once: int, batch: int = BATCH) -> float:
     """Frames a second of calls of one batch each, so many at once."""
     await call()
 
@@ -97,7 +99,7 @@ async def rate_of(call: Callable[[], Awaitable[object]], at_once: int) -> float:
 
     begun = time.perf_counter()
     await asyncio.gather(*(some() for _ in range(at_once)))
-    return max(1, ROUNDS // at_once) * at_once * BATCH / (time.perf_counter() - begun)
+    return max(1, ROUNDS // at_once) * at_once * batch / (time.perf_counter() - begun)
 
 
 @asynccontextmanager
@@ -124,12 +126,15 @@ async def show_networks(face: Face, folder: Path) -> float:
     local = LocalTensors(MODEL_REPOSITORY, observe=lambda _model, _seconds: None)
     inputs = await network_inputs(face, local)
     bare = await rate_of(lambda: local.infer("viseme", inputs, [painter.OUTPUT]), 1)
-    print(f"| network in this process, one thread | {bare:.1f} | | |")
+    print(f"| network in this process, one thread, {BATCH} frames at once | {bare:.1f} | | |")
+    few = {name: value[:ROWS] for name, value in inputs.items()}
+    in_cache = await rate_of(lambda: local.infer("viseme", few, [painter.OUTPUT]), 1, ROWS)
+    print(f"| the same, {ROWS} frames at once, as Triton's backend does | {in_cache:.1f} | | |")
     async with served(folder) as tensors:
         rates = [await rate_of(lambda: tensors.infer("viseme", inputs, [painter.OUTPUT]), count) for count in AT_ONCE]
     bare_again = await rate_of(lambda: local.infer("viseme", inputs, [painter.OUTPUT]), 1)
     told = " | ".join(f"{rate:.1f}" for rate in rates)
-    print(f"| network through Triton | {told} |")
+    print(f"| network through Triton, {BATCH} frames a request | {told} |")
     print(f"| network in this process again | {bare_again:.1f} | | |", flush=True)
     return (bare + bare_again) / 2
 

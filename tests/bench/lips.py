@@ -1,7 +1,7 @@
 """Does the rendered mouth do what a true speaker's mouth does?
 
     python -m tests.bench.lips [--engine NAME ...] [--measure NAME ...] [--clips DIR] [--all-pairs] [--sheets DIR]
-    python -m tests.bench.lips --track [--models DIR] ...
+    python -m tests.bench.lips --track [--coded] [--models DIR] ...
 
 Everything goes through the real edge, node and Triton, and FaceMesh reads the results; one table for each measure:
 reenactment, self-reconstruction (``likeness``), silence and spoilt sound (``pauses``) and ``closure``. Without
@@ -36,13 +36,14 @@ def main() -> None:
     parser.add_argument("--all-pairs", action="store_true", help="every face with every other clip's speech")
     parser.add_argument("--sheets", type=Path, help="write a sheet of frames for each pair into this folder")
     parser.add_argument("--track", action="store_true", help="judge what the listener heard, in this process")
+    parser.add_argument("--coded", action="store_true", help="with --track: through the codec of the link")
     parser.add_argument("--models", type=Path, default=MODEL_REPOSITORY, help="with --track: the model repository")
     options = parser.parse_args()
     clips = cast(options.clips)
     pairs = every_pair(clips) if options.all_pairs else few_pairs(clips)
     measures = options.measure or MEASURES
     if options.track:
-        judge(HeardMouth(repository=options.models), clips, pairs, measures)
+        judge(HeardMouth(repository=options.models, is_coded=options.coded), clips, pairs, measures)
         return
     with Stack() as stack, tempfile.TemporaryDirectory() as folder:
         for engine in options.engine or builtin_engines():

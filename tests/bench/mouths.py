@@ -6,6 +6,7 @@ a second where the first takes half a minute. It is what a renderer that follows
 
 import asyncio
 import hashlib
+import tempfile
 import wave
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,9 @@ from inference_node.engine.local import LocalTensors
 from inference_node.engine.registry import MODEL_REPOSITORY
 from inference_node.speech.listener import Listener
 from inference_node.speech.mouth import Shape
+from shared.media.audio import decode_speech
+from shared.media.limits import MediaLimits
+from shared.media.profile import BALANCED, encode_speech
 from tests.bench.aperture import Reading, read_mouth
 from tests.bench.cast import Clip
 from tests.bench.clips import RATE
@@ -69,11 +73,18 @@ class HeardMouth:
 
     name: str = "track"
     repository: Path = MODEL_REPOSITORY
+    is_coded: bool = False
+    """Whether it hears the speech as the profile ``balanced`` has it cross the link."""
 
     def says(self, face: Clip, speech: Samples) -> Reading:
         """Hear."""
         del face
         listener = Listener(LocalTensors(self.repository, observe=lambda _model, _seconds: None))
+        if self.is_coded:
+            with tempfile.TemporaryDirectory() as folder:
+                spoken = Path(folder) / "speech.wav"
+                write_wav(spoken, speech)
+                speech = decode_speech(encode_speech(spoken, MediaLimits(), BALANCED.speech))
         track = asyncio.run(listener.hear(speech))
         times = np.arange(0.0, len(speech) / RATE, 1 / 25)
         return Reading(times=times, apertures=track.at(times)[:, Shape.APERTURE].astype(np.float64))

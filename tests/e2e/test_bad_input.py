@@ -110,6 +110,7 @@ def test_a_clip_without_a_face_says_where_it_looked(stack: Stack, speech: Path, 
     assert " s" in said
 
 
+@pytest.mark.slow
 def test_two_minutes_of_black(stack: Stack, speech: Path, tmp_path: Path) -> None:
     video = tmp_path / "black.mp4"
     _video(video, frames=3000, size=(1920, 1080))

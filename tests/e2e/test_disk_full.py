@@ -19,7 +19,7 @@ from edge_gateway.jobs.faces import Face
 from tests.bench.clips import look
 from tests.stack import Stack
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.luck]
 
 DISK_BYTES = 28 << 20
 FLAGS = ("--disk-reserve-bytes", "0", "--segment-seconds", "0.5")

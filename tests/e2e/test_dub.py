@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shared.media.priority import usual_priority
 from tests.bench.aperture import aperture_curve
 from tests.bench.clips import late_seconds, look, sound
 from tests.stack import Stack
@@ -106,7 +107,7 @@ def test_keep_length_keeps_the_whole_video(stack: Stack, clip: Path, short_speec
 
 def _convert(source: Path, target: Path, codec: str, *, size: tuple[int, int] = (320, 400), skip: int = 0) -> None:
     """Write the clip's first two seconds again; ``skip`` leaves out one frame in n but keeps times: VFR."""
-    with av.open(str(source)) as media, av.open(str(target), "w") as made:
+    with usual_priority(), av.open(str(source)) as media, av.open(str(target), "w") as made:
         stream = made.add_stream(codec, rate=25)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"

@@ -14,6 +14,7 @@ from tests.trickle import Trickle, large_clip
 pytestmark = pytest.mark.stack
 
 
+@pytest.mark.luck
 async def test_an_upload_and_its_job_outlive_a_kill(tmp_path: Path) -> None:
     data = large_clip(tmp_path / "clip.mov", faststart=True)
     with Stack(edge_flags=("--segment-seconds", "0.5")) as stack:

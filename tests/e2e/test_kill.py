@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.signing import signing_flags
 from tests.stack import Stack
 
 pytestmark = pytest.mark.stack
 
 
-FLAGS = ("--segment-seconds", "0.5", "--node-window", "1")
+FLAGS = ("--segment-seconds", "0.5", "--node-window", "1", "--label", "on")
 """One small segment after the other, so that some are missing whenever the first has come."""
 SAID = {"edge": "resumed", "node": "node_resumed"}
 """What is told of what is done again; of Triton the node knows alone."""
@@ -25,14 +26,14 @@ def _digest(path: Path) -> str:
 @pytest.fixture(scope="module")
 def undisturbed(clip: Path, speech: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("undisturbed")
-    with Stack(edge_flags=FLAGS) as stack:
+    with Stack(edge_flags=(*FLAGS, *signing_flags())) as stack:
         stack.dub(clip, speech, folder / "out.mp4", "--fit", "loop")
     return _digest(folder / "out.mp4")
 
 
 @pytest.mark.parametrize("victim", ["edge", "node", "triton"])
 def test_a_job_outlives_a_kill(victim: str, undisturbed: str, clip: Path, speech: Path, tmp_path: Path) -> None:
-    with Stack(edge_flags=FLAGS) as stack:
+    with Stack(edge_flags=(*FLAGS, *signing_flags())) as stack:
         output = tmp_path / "out.mp4"
         command = stack.command("dub", str(clip), str(speech), "-o", str(output), "--fit", "loop", "--json")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:

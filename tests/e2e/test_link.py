@@ -11,7 +11,7 @@ import pytest
 
 from tests.stack import Stack
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.luck]
 
 SMALL_CACHE = 60_000
 """Of the 77,000 bytes of speech and crops; no segment needs more than 57,000 at once."""

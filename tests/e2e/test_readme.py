@@ -37,6 +37,9 @@ def desk(tmp_path: Path, clip: Path, short_speech: Path) -> Path:
     shutil.copy(clip, tmp_path / "clip.mp4")
     for name in ("speech.wav", "anna.wav", "berta.wav"):
         shutil.copy(short_speech, tmp_path / name)
+    (tmp_path / "clips").mkdir()
+    shutil.copy(clip, tmp_path / "clips" / "a.mp4")
+    shutil.copy(short_speech, tmp_path / "clips" / "a.wav")
     people = pictures(clip, width=400, height=480, count=50)
     film(tmp_path / "talk.mp4", beside(people, somebody_else(people)))
     (tmp_path / "boxes.json").write_text('[{"t": 0, "box": [0.1, 0.1, 0.3, 0.4]}]')

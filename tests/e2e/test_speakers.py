@@ -162,6 +162,7 @@ def test_two_speeches_for_one_face_are_refused(
     assert "one face has one speech" in done.stderr
 
 
+@pytest.mark.luck
 @pytest.mark.parametrize("victim", ["edge", "node"])
 def test_a_job_of_two_faces_outlives_a_kill(
     victim: str, talk: Path, three_seconds: Path, one_second: Path, tmp_path: Path
@@ -185,6 +186,7 @@ def test_a_job_of_two_faces_outlives_a_kill(
     assert hashlib.sha256(output.read_bytes()).hexdigest() == disturbed
 
 
+@pytest.mark.slow
 def test_real_people_keep_their_own_speech(stack: Stack, shared_media: Path, tmp_path: Path) -> None:
     """Two real people talk, change sides behind a cut, and one is replaced: each keeps to their own recording."""
     clips = {path.name[:3]: path for path in shared_media.glob("*.mp4")}

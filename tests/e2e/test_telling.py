@@ -42,6 +42,7 @@ def result(told: str) -> dict[str, object]:
     return report
 
 
+@pytest.mark.slow
 def test_a_head_that_turns_away_is_left_alone_until_it_comes_back(stack: Stack, speech: Path, tmp_path: Path) -> None:
     crop = portrait_crop()
     points = FaceMesh().crop_landmarks(crop).points

@@ -38,6 +38,7 @@ from shared.pb.viseme.inference.v1.render_pb2_grpc import RenderServiceServicer,
 from shared.rpc.address import Address
 from shared.rpc.server import RpcServer
 from shared.rpc.status import from_rpc_error
+from tests.signing import same_signer
 
 MEDIA = Path(__file__).resolve().parents[1] / "media"
 PX = 160
@@ -226,6 +227,7 @@ def settings_for(data: Path, node: Address | str, **more: object) -> EdgeSetting
             "segment_seconds": 0.5,
             "node_patience_s": 20.0,
             "link_profile": "balanced",
+            **same_signer(),
             **more,
         }
     )

@@ -14,6 +14,7 @@ from edge_gateway.assets.service import AssetService
 from edge_gateway.assets.store import AssetStore
 from edge_gateway.database import Database
 from edge_gateway.identity import Identity
+from edge_gateway.jobs.gallery import Gallery
 from edge_gateway.library.catalog import LibraryCatalog
 from edge_gateway.library.service import Libraries, LibraryLimits
 from edge_gateway.rpc.assets import AssetServicer
@@ -28,8 +29,8 @@ from shared.sdk.upload import WINDOW_CHUNKS
 LIMITS = AssetLimits(
     asset_bytes=64 << 20, manifest_chunks=64, piece_bytes=CHUNK_BYTES, buffer_bytes=8 << 20, idle_s=60.0
 )
-COUNT = WINDOW_CHUNKS + 8
-"""Chunks of the file: with so many a client that is held up early cannot have sent all of them."""
+COUNT = 2 * WINDOW_CHUNKS + 8
+"""Chunks of the file: with so many two clients that are both held up early cannot have sent all of them."""
 PATIENCE = viseme.Patience(connect_s=60.0, takeover_s=60.0)
 HASTY = viseme.Patience(connect_s=60.0, takeover_s=0.2)
 
@@ -60,7 +61,9 @@ async def edge(tmp_path: Path) -> AsyncIterator[Edge]:
         server = grpc.aio.server(interceptors=[ErrorInterceptor()])
         none = LibraryLimits(at_once=1, queue=1, settle_s=1, patience_s=1)
         libraries = Libraries({}, LibraryCatalog(database), assets, catalog, limits=none)
-        add_AssetServiceServicer_to_server(AssetServicer(assets, libraries, identity, MediaLimits()), server)
+        add_AssetServiceServicer_to_server(
+            AssetServicer(assets, libraries, Gallery(database), identity, MediaLimits()), server
+        )
         made.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         await server.start()
         yield made
@@ -84,6 +87,13 @@ class Client:
         self.follows = asyncio.Event()
         self._hold_after = hold_after
         self.task = asyncio.create_task(self._run(edge, path, patience))
+
+    async def following(self) -> None:
+        """Wait until it follows the other's upload, or has ended without."""
+        follows = asyncio.create_task(self.follows.wait())
+        await asyncio.wait((follows, self.task), return_when=asyncio.FIRST_COMPLETED)
+        follows.cancel()
+        assert self.follows.is_set()
 
     async def _run(self, edge: Edge, path: Path, patience: viseme.Patience) -> viseme.Asset:
         async with viseme.connect(edge.address, patience=patience) as connected:
@@ -109,7 +119,7 @@ async def test_the_one_that_is_put_out_goes_on_by_the_upload_of_the_other(edge: 
     newer = Client(edge, video, PATIENCE, hold_after=4)
     await newer.holds.wait()
     older.pause.clear()
-    await older.follows.wait()
+    await older.following()
     newer.pause.clear()
     assets = await asyncio.gather(older.task, newer.task)
     assert [asset.state for asset in assets] == [viseme.AssetState.READY] * 2
@@ -126,7 +136,7 @@ async def test_an_upload_whose_other_client_went_away_is_taken_over(edge: Edge, 
     newer = Client(edge, video, PATIENCE, hold_after=4)
     await newer.holds.wait()
     older.pause.clear()
-    await older.follows.wait()
+    await older.following()
     newer.task.cancel()
     asset = await older.task
     assert await read(edge, asset, tmp_path) == video.read_bytes()

@@ -1,7 +1,6 @@
 """The link between the real edge and the real node is cut at a chosen message of a job, in each of its phases."""
 
 import asyncio
-import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.luck.wire import RenderTalk, Wire, wire
+from tests.signing import film_digest
 from tests.stack import Stack
 
 pytestmark = [pytest.mark.luck, pytest.mark.stack, pytest.mark.timeout(600)]
@@ -60,7 +60,7 @@ async def dub(folder: Path, when: When | None = None) -> Dubbed:
         assert link.cuts == (when is not None)
     told = [json.loads(line) for line in done.stdout.splitlines()]
     return Dubbed(
-        digest=hashlib.sha256(output.read_bytes()).hexdigest(),
+        digest=film_digest(output),
         talk=talk,
         notices=[line["reason"] for line in told if line["event"] == "notice"],
     )
@@ -147,4 +147,4 @@ async def test_a_cut_while_the_result_is_joined_is_not_noticed(uncut: Dubbed, tm
         assert await job.wait() == 0
     assert link.cuts == 1
     assert acked == last
-    assert hashlib.sha256(output.read_bytes()).hexdigest() == uncut.digest
+    assert film_digest(output) == uncut.digest

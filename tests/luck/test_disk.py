@@ -13,6 +13,7 @@ import pytest
 
 import viseme
 from tests.e2e.test_disk_full import DISK_BYTES, FLAGS, check_sound, fill
+from tests.signing import signing_flags
 from tests.stack import Stack
 
 pytestmark = [pytest.mark.luck, pytest.mark.stack, pytest.mark.timeout(600)]
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.luck, pytest.mark.stack, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def undisturbed(clip: Path, long_speech: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     output = tmp_path_factory.mktemp("undisturbed") / "out.mp4"
-    with Stack(edge_flags=FLAGS) as stack:
+    with Stack(edge_flags=(*FLAGS, *signing_flags())) as stack:
         stack.dub(clip, long_speech, output)
     return hashlib.sha256(output.read_bytes()).hexdigest()
 
@@ -43,7 +44,7 @@ def test_a_job_waits_for_room_and_goes_on_where_it_was(
     output = tmp_path / "out.mp4"
     told: list[dict[str, Any]] = []
     filler: Path | None = None
-    with Stack(folder=tmp_path, edge_flags=FLAGS) as stack:
+    with Stack(folder=tmp_path, edge_flags=(*FLAGS, *signing_flags())) as stack:
         command = stack.command("dub", str(clip), str(long_speech), "-o", str(output), "--json")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
             assert job.stdout is not None

@@ -1,6 +1,5 @@
 """A job with the node far away: edge and command line in one namespace, node and Triton in the other."""
 
-import hashlib
 import json
 import subprocess
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.signing import film_digest
 from tests.stack import Stack
 from tests.wan.network import Link, Network
 
@@ -61,7 +61,7 @@ def _dub(stack: Stack, folder: Path, on_progress: Callable[[dict[str, Any]], Non
         _, errors = job.communicate(timeout=DEADLINE_S)
     assert job.returncode == 0, f"{errors}\n{stack.log('edge')[-3000:]}\n{stack.log('node')[-3000:]}"
     return Dubbed(
-        digest=hashlib.sha256(output.read_bytes()).hexdigest(),
+        digest=film_digest(output),
         seconds=time.monotonic() - begun,
         report=json.loads(report.read_text()),
     )

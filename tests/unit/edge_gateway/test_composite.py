@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from edge_gateway.composite import PaintedSegment, blended, composite
+from edge_gateway.label.drawing import Stamp
+from edge_gateway.label.policy import Label
 from shared.errors import InvalidMediaError
 from shared.media.crop import crop_planes
 from shared.media.limits import MediaLimits
 from shared.media.planes import Planes
-from shared.media.sandbox import ChildLimits, Message, Sandbox
+from shared.media.sandbox import ChildLimits, Message, Reach, Sandbox
 from shared.media.video import ColourTags, Encoding, FrameReader, decode_video, encode_video
 
 WIDTH, HEIGHT, FRAMES, CROP = 321, 240, 40, 128
@@ -141,7 +143,7 @@ async def test_segments_come_back_as_videos_that_can_be_joined(source: Path, san
     orders = [list(range(20, 40)), [*range(38, 18, -1)], [5, 5, 6]]
     arguments = {"path": str(source), "crf": 12, "rate": [25, 1], "preset": "ultrafast"}
     replies = []
-    async with sandbox.spawn(composite, arguments, LIMITS) as child:
+    async with sandbox.spawn(composite, arguments, LIMITS, Reach(reads=(arguments["path"],))) as child:
         for index, order in enumerate(orders):
             sent = message(index, order, value=200, start_us=index * 2_000_000, paint=index != 2)
             await child.send(sent.header, sent.payload)
@@ -171,7 +173,7 @@ async def test_the_same_segment_is_the_same_bytes_wherever_the_job_is_taken_up(s
     sent = [message(0, list(range(20)), value=90), message(1, list(range(20, 40)), value=90, start_us=800_000)]
 
     async def last(messages: list[Message]) -> bytes:
-        async with sandbox.spawn(composite, {"path": str(source)}, LIMITS) as child:
+        async with sandbox.spawn(composite, {"path": str(source)}, LIMITS, Reach(reads=(str(source),))) as child:
             for one in messages:
                 await child.send(one.header, one.payload)
                 reply = await child.receive()
@@ -179,6 +181,48 @@ async def test_the_same_segment_is_the_same_bytes_wherever_the_job_is_taken_up(s
             return reply.payload
 
     assert await last(sent) == await last(sent[1:])
+
+
+def test_the_label_is_on_the_first_frames_however_they_are_cut(source: Path) -> None:
+    label = Label(text="AI", length_us=400_000)
+    order = list(range(20))
+
+    def shown(parts: list[list[int]], label: Label | None) -> list[Planes]:
+        with FrameReader(source, MediaLimits()) as reader:
+            info = reader.source
+            stamp = label and Stamp(label, info.width, info.height, aspect=info.aspect, full_range=info.full_range)
+            return [
+                planes.copy()
+                for index, part in enumerate(parts)
+                for planes in blended(
+                    reader,
+                    PaintedSegment.of(message(index, part, value=90, start_us=part[0] * 40_000), MediaLimits()),
+                    stamp,
+                )
+            ]
+
+    without, whole = shown([order], None), shown([order], label)
+    for place, (one, other) in enumerate(zip(without, whole, strict=True)):
+        assert np.array_equal(one.y, other.y) == (place >= 10)
+    pieces = shown([order[:3], order[3:13], order[13:]], label)
+    for one, other in zip(whole, pieces, strict=True):
+        top = slice(0, 30)  # what is painted below is encoded by piece
+        assert np.array_equal(one.y[top], other.y[top])
+        assert np.array_equal(one.u[:15], other.u[:15])
+
+
+async def test_the_child_draws_the_label_that_it_is_told(source: Path, sandbox: Sandbox) -> None:
+    sent = message(0, list(range(5)), value=90)
+    pictures = []
+    for label in (None, Label(text="AI").to_json()):
+        arguments = {"path": str(source), "crf": 12, "label": label}
+        async with sandbox.spawn(composite, arguments, LIMITS, Reach(reads=(str(source),))) as child:
+            await child.send(sent.header, sent.payload)
+            reply = await child.receive()
+            assert reply is not None
+            pictures.append(decode_video(reply.payload, max_frames=5, max_pixels=1 << 20)[0])
+    plain, marked = (picture.y[8:20, 8:40].astype(int) for picture in pictures)
+    assert np.abs(plain - marked).mean() > 20
 
 
 @pytest.mark.parametrize(
@@ -194,7 +238,7 @@ def test_a_rendered_segment_that_does_not_fit_is_refused(change: dict[str, Any])
 
 async def test_a_rendered_segment_that_is_no_video_is_refused(source: Path, sandbox: Sandbox) -> None:
     sent = message(0, [1, 2, 3], value=9)
-    async with sandbox.spawn(composite, {"path": str(source)}, LIMITS) as child:
+    async with sandbox.spawn(composite, {"path": str(source)}, LIMITS, Reach(reads=(str(source),))) as child:
         await child.send(sent.header, b"no video at all" * 100)
         with pytest.raises(InvalidMediaError):
             await child.receive()

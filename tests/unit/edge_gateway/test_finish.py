@@ -4,34 +4,24 @@ import wave
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge_gateway.finish import TAG, finish
+from edge_gateway.finish import finish
 from shared.errors import DiskFullError, InternalError
 from shared.media.audio import audio_length_us, open_sound
 from shared.media.limits import MediaLimits
 from shared.media.planes import Planes
-from shared.media.sandbox import ChildLimits, Sandbox
+from shared.media.sandbox import ChildLimits, Reach, Sandbox
 from shared.media.video import ColourTags, Encoding, encode_video
+from shared.provenance.finding import TAG
+from tests.signing import Recorder
 
 EVEN = [[40_000] * 50, [40_000] * 50, [40_000] * 13]
 UNEVEN = [[10_000, 33_000, 40_000, 100_000] * 8, [120_000] + [16_000] * 30, [90_000]]
-
-
-class Recorder:
-    """A channel whose messages are kept."""
-
-    def __init__(self) -> None:
-        self.headers: list[dict[str, Any]] = []
-
-    def send(self, header: dict[str, Any], payload: bytes = b"") -> None:
-        assert not payload
-        self.headers.append(header)
 
 
 def tone(seconds: float, rate: int) -> npt.NDArray[np.float64]:
@@ -76,7 +66,9 @@ def segments(folder: Path, durations: Sequence[Sequence[int]]) -> tuple[list[str
     return paths, starts, shown, now
 
 
-def finished(folder: Path, durations: Sequence[Sequence[int]], speech: Path) -> tuple[Path, list[int], int]:
+def finished(
+    folder: Path, durations: Sequence[Sequence[int]], speech: Path, *, tag: str = "", producer: str = ""
+) -> tuple[Path, list[int], int]:
     paths, starts, shown, length = segments(folder, durations)
     output = folder / "out.mp4"
     channel = Recorder()
@@ -86,9 +78,13 @@ def finished(folder: Path, durations: Sequence[Sequence[int]], speech: Path) -> 
         "speech": str(speech),
         "length_us": length,
         "output": str(output),
+        "tag": tag,
+        "producer": producer,
     }
     finish(channel, arguments)  # type: ignore[arg-type] # a recorder does for a channel
-    assert channel.headers == [{"kind": "finished", "frames": len(shown), "size_bytes": output.stat().st_size}]
+    (told,) = channel.headers
+    assert len(told.pop("produce_id")) == (32 if producer else 0)
+    assert told == {"kind": "finished", "frames": len(shown), "size_bytes": output.stat().st_size}
     return output, shown, length
 
 
@@ -177,7 +173,8 @@ async def test_a_disk_that_is_too_small_for_the_result_is_named(
 
         async def write(output: Path) -> bytes:
             arguments = {"segments": paths, "starts_us": starts, "speech": str(speech), "length_us": length}
-            await sandbox.call(finish, {**arguments, "output": str(output)}, limits, 60)
+            reach = Reach(reads=(*paths, str(speech)), writes=(str(output),))
+            await sandbox.call(finish, {**arguments, "output": str(output)}, limits, 60, reach)
             return output.read_bytes()
 
         whole = await write(tmp_path / "whole.mp4")

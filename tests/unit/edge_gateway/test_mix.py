@@ -10,7 +10,8 @@ from edge_gateway.mix import mix, picture_seconds
 from shared.errors import InvalidMediaError
 from shared.media.audio import open_sound
 from shared.media.limits import MediaLimits
-from tests.unit.edge_gateway.test_finish import Recorder, write_wav
+from tests.signing import Recorder
+from tests.unit.edge_gateway.test_finish import write_wav
 
 RATE = 48_000
 

@@ -8,6 +8,7 @@ import pytest
 
 from edge_gateway.jobs.node import Accepted, Meter, RenderSpec
 from edge_gateway.nodes import GrpcNode
+from edge_gateway.ways import Ways
 from shared.errors import NodeUnavailableError
 from shared.media.profile import BALANCED
 from shared.pb.viseme.inference.v1 import render_pb2 as pb
@@ -49,6 +50,48 @@ async def test_networks_in_the_nodes_own_process_are_as_ready_as_triton(
         GrpcNode.open(address, on_up=lambda _: None, on_down=lambda _: None) as node,
     ):
         assert (await node.status()).engine_ready is ready
+
+
+async def test_the_way_to_a_node_is_told_whether_or_not_it_answers() -> None:
+    rpc = RpcServer(Address(host="127.0.0.1", port=0), services=["viseme.inference.v1.RenderService"], grace_s=0.1)
+    add_RenderServiceServicer_to_server(Teller(pb.TRITON_STATE_READY), rpc.server)
+    trips: list[float] = []
+    async with GrpcNode.open(
+        address := await rpc.start(), on_up=lambda _: None, on_down=lambda _: None, on_answer=trips.append
+    ) as node:
+        (way,) = await Ways([node]).look(measure=False)
+        assert (way.address, way.is_up, way.bits_s) == (str(address), True, None)
+        assert [way.round_trip_s] == trips
+        await rpc.drain()
+        # It cannot be measured either; what it said last is kept.
+        (way,) = await Ways([node]).look(measure=True)
+        assert (way.is_up, way.round_trip_s, way.bits_s) == (False, None, None)
+        assert way.status is not None
+        assert way.status.name == "here"
+
+
+async def test_the_round_trip_is_known_while_the_node_answers_and_not_when_it_does_not() -> None:
+    rpc = RpcServer(Address(host="127.0.0.1", port=0), services=["viseme.inference.v1.RenderService"], grace_s=0.1)
+    add_RenderServiceServicer_to_server(Teller(pb.TRITON_STATE_READY), rpc.server)
+    async with (
+        rpc.serving() as address,
+        GrpcNode.open(address, on_up=lambda _: None, on_down=lambda _: None) as node,
+    ):
+        assert (node.is_up, node.round_trip_s) == (False, None)
+        await node.status()
+        assert node.is_up
+        assert node.round_trip_s is not None
+        assert 0 < node.round_trip_s < 5
+        asking = asyncio.create_task(node.status())
+        await asyncio.sleep(0)
+        assert node.is_up  # also while it is asked again
+        await asking
+        node._round_trips.extend([9.0, 0.001, 0.001, 0.001])
+        assert node.round_trip_s == pytest.approx(0.001)  # one that was held up says nothing
+        await rpc.server.stop(0)
+        with pytest.raises(NodeUnavailableError):
+            await node.status()
+        assert (node.is_up, node.round_trip_s) == (False, None)
 
 
 SPEC = RenderSpec(

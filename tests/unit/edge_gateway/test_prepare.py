@@ -12,7 +12,7 @@ from edge_gateway.prepare import LookedAt, prepare
 from shared.errors import InvalidInputError, LimitExceededError, NoFaceError
 from shared.media.encode import ColourTags, Encoding, encode_video
 from shared.media.planes import Planes, rgb_to_planes
-from shared.media.sandbox import ChildLimits, Message, Sandbox
+from shared.media.sandbox import ChildLimits, Message, Reach, Sandbox
 from shared.media.video import decode_video
 from tests.cast import beside, pictures, somebody_else
 from tests.cast import film as film_of
@@ -208,7 +208,10 @@ def test_more_pixels_than_allowed_are_refused_while_decoding(film: Path) -> None
 
 async def test_it_runs_in_the_sandbox_and_gives_the_same(film: Path, told: Recorder) -> None:
     heard = []
-    async with Sandbox() as sandbox, sandbox.spawn(prepare, arguments(film, field="video"), ChildLimits()) as child:
+    async with (
+        Sandbox() as sandbox,
+        sandbox.spawn(prepare, arguments(film, field="video"), ChildLimits(), Reach(reads=(str(film),))) as child,
+    ):
         while message := await child.receive():
             heard.append(message)
 

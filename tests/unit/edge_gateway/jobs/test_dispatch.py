@@ -112,8 +112,10 @@ async def test_a_parked_job_lets_others_go_first_and_goes_on_when_bytes_come(
         dispatcher.wake()
         await until(journal, jobs, other.job_id, JobState.SUCCEEDED)
         assert upload.begun == [job.job_id, other.job_id]
+        assert dispatcher.awaiting == {job.job_id}
         upload.growth.finish()
         await until(journal, jobs, job.job_id, JobState.SUCCEEDED)
+        assert dispatcher.awaiting == set()
     told = [event.body.message for event in await jobs.events(job.job_id, 0, 99) if isinstance(event.body, Notice)]
     assert told == ["Waiting for the rest of the video: 0.0 of 3.0 MB are here."]
 
@@ -124,6 +126,7 @@ async def test_a_parked_job_can_be_stopped(jobs: SqliteJobs, job: Job, upload: U
     async with running(jobs, journal, upload, tmp_path) as dispatcher:
         await until(journal, jobs, job.job_id, JobState.QUEUED, times=2)
         await dispatcher.stop(job.job_id)
+        assert dispatcher.awaiting == set()
         await journal.record(job.job_id, change=Change(state=JobState.CANCELLED))
         upload.growth.finish()
         other = replace(job, job_id="job-" + "1" * 20)

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from edge_gateway.jobs.events import Gone, Journal, ProgressBoard, Watch
+from edge_gateway.jobs.events import Gone, Journal, ProgressBoard, Skipped, Watch
 from edge_gateway.jobs.job import (
     Change,
     Event,
@@ -62,11 +62,11 @@ def progress(frames: int) -> Progress:
     return Progress(stage=Stage.INFER, done_frames=frames)
 
 
-async def read(watch: Watch) -> list[Event | Gone]:
+async def read(watch: Watch) -> list[Event | Gone | Skipped]:
     return [event async for event in watch.read()]
 
 
-def numbers(events: list[Event | Gone]) -> list[int]:
+def numbers(events: list[Event | Gone | Skipped]) -> list[int]:
     return [event.sequence for event in events if isinstance(event, Event)]
 
 
@@ -98,7 +98,9 @@ async def test_a_slow_watcher_loses_progress_but_no_notice_and_no_state() -> Non
             if frames % 25 == 0:
                 await journal.record("j", Notice(severity=Severity.INFO, reason=str(frames), message="m"))
         await journal.record("j", change=Change(state=JobState.FAILED))
-        told = [event.body for event in await read(watch) if isinstance(event, Event)]
+        everything = await read(watch)
+        told = [event.body for event in everything if isinstance(event, Event)]
+    assert everything[0] == Skipped(job_id="j", progress_events=99)
     assert [body.reason for body in told if isinstance(body, Notice)] == ["0", "25", "50", "75"]
     assert told[-1] == StateChanged(state=JobState.FAILED)
     assert [body for body in told if isinstance(body, Progress)] == [progress(99)]
@@ -203,3 +205,42 @@ async def test_every_end_is_told_once_whoever_wrote_it_down() -> None:
     assert ends == []
     await journal.record("j", change=Change(state=JobState.CANCELLED))
     assert ends == [Change(state=JobState.CANCELLED)]
+
+
+async def test_a_slow_watcher_is_told_of_every_event_or_that_it_was_left_out() -> None:
+    journal = Journal(MemoryLog())
+    with journal.watch() as watch:
+        watch.follow("j", 0)
+        await read(watch)
+        for frames in range(1000):
+            await journal.record("j", progress(frames))
+        told = await read(watch)
+    left_out = sum(part.progress_events for part in told if isinstance(part, Skipped))
+    assert left_out + len(numbers(told)) == 1000
+    assert numbers(told)[-1] == 1000
+    assert len(numbers(told)) < 10
+
+
+async def test_whoever_replays_is_told_everything_however_slow() -> None:
+    journal = Journal(MemoryLog())
+    for frames in range(1000):
+        await journal.record("j", progress(frames))
+    with journal.watch() as watch:
+        watch.follow("j", 0)
+        assert numbers(await read(watch)) == list(range(1, 1001))
+
+
+async def test_an_event_wakes_those_alone_who_follow_its_job() -> None:
+    journal = Journal(MemoryLog())
+    with journal.watch() as watch, journal.watch() as other:
+        watch.follow("j", 0)
+        other.follow("k", 0)
+        for one in (watch, other):
+            one.news.clear()
+        await journal.record("j", progress(1))
+        assert watch.news.is_set()
+        assert not other.news.is_set()
+        watch.unfollow("j")
+        watch.news.clear()
+        await journal.record("j", progress(2))
+        assert not watch.news.is_set()

@@ -1,7 +1,7 @@
 from typing import Any
 
 from edge_gateway.face.speaker import MOST_PLACES, Place, Speaker
-from edge_gateway.jobs.job import Job, JobOptions, JobState
+from edge_gateway.jobs.job import Job, JobOptions, JobState, Which
 from edge_gateway.jobs.service import JobService
 from shared.media.limits import MediaLimits
 
@@ -26,7 +26,8 @@ class Kept:
             for number in range(count, 0, -1)
         ]
 
-    async def page(self, *, count: int, before: int | None) -> list[Job]:
+    async def page(self, *, count: int, before: int | None, which: Which) -> list[Job]:
+        assert which.is_all
         return [job for job in self._jobs if before is None or job.number < before][:count]
 
 

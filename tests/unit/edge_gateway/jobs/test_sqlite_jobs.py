@@ -56,12 +56,23 @@ async def job(catalog: Catalog) -> Job:
         options=JobOptions(fit=FitMode.LOOP, keep_length=True, engine="warp"),
         created_us=5,
         updated_us=5,
+        trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     )
 
 
 @pytest.fixture
 def jobs(database: Database) -> SqliteJobs:
     return SqliteJobs(database, clock_us=lambda: 7)
+
+
+async def test_the_queue_is_as_old_as_its_oldest_job(database: Database, job: Job) -> None:
+    late = SqliteJobs(database, clock_us=lambda: 9_000_005)
+    assert await late.queue_age_s() == 0
+    await late.add(job, "", 9)
+    await late.add(replace(job, job_id="job-" + "1" * 20, updated_us=7_000_000), "", 9)
+    assert await late.queue_age_s() == pytest.approx(9.0)
+    await late.record(job.job_id, [], Change(state=JobState.CANCELLED))
+    assert await late.queue_age_s() == pytest.approx(2.000005)
 
 
 async def test_a_job_comes_back_as_it_was_with_its_first_event(jobs: SqliteJobs, job: Job) -> None:
@@ -100,7 +111,7 @@ async def test_a_further_speech_must_be_there(jobs: SqliteJobs, job: Job) -> Non
 
 async def test_the_same_key_gives_the_same_job_and_refuses_another_wish(jobs: SqliteJobs, job: Job) -> None:
     kept, _ = await jobs.add(job, "key", 9)
-    again, is_new = await jobs.add(replace(job, job_id="job-" + "1" * 20), "key", 9)
+    again, is_new = await jobs.add(replace(job, job_id="job-" + "1" * 20, trace="another call's"), "key", 9)
     assert (again, is_new) == (kept, False)
     with pytest.raises(ConflictError) as caught:
         await jobs.add(replace(job, options=JobOptions()), "key", 9)

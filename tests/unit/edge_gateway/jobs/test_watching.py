@@ -83,7 +83,7 @@ class Cutters:
         self.may.set()
 
     @asynccontextmanager
-    async def __call__(self, speech: Path) -> AsyncIterator[Child]:
+    async def __call__(self, speech: Path, segments: Path) -> AsyncIterator[Child]:
         self.started += 1
         self.living += 1
         try:

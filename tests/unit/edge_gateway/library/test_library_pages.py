@@ -9,6 +9,7 @@ import pytest
 from starlette.applications import Starlette
 
 from edge_gateway.web.library import LINES, LibraryPages
+from edge_gateway.web.limits import WebLimits
 from edge_gateway.web.server import serve_web
 from shared.rpc.address import Address
 
@@ -16,11 +17,14 @@ Bench = Any
 """See conftest.py."""
 
 
+LIMITS = WebLimits(body_bytes=16 << 10, body_s=5, stall_s=5, probe_bytes=1, job_list=1)
+
+
 @pytest.fixture
 async def http(bench: Bench) -> AsyncIterator[aiohttp.ClientSession]:
     bench.place.put("anna.mp4", b"anna")
     bench.place.put("c/carla.mp4", b"carla")
-    app = Starlette(routes=LibraryPages(bench.libraries).routes())
+    app = Starlette(routes=LibraryPages(bench.libraries, LIMITS).routes())
     async with (
         serve_web(app, Address(host="127.0.0.1", port=0), grace_s=0.5) as address,
         aiohttp.ClientSession(f"http://{address}") as session,

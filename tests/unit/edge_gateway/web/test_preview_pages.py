@@ -106,7 +106,7 @@ async def test_a_job_that_fails_cuts_the_stream(player: Player) -> None:
         await player.get("job/preview.mp4")
     player.previews.fragments = 0
     status, _, body = await player.get("job/preview/0.m4s")
-    assert (status, b"no face" in body) == (500, True)
+    assert (status, b"no face" in body) == (409, True)
 
 
 async def test_a_client_that_goes_before_anything_came_is_no_longer_waited_for(player: Player) -> None:

@@ -146,6 +146,14 @@ async def test_a_request_that_is_not_right_changes_nothing(
     assert await site.offset(where) == 0
 
 
+async def test_bytes_for_a_place_that_the_upload_has_left_are_not_waited_for(site: Site) -> None:
+    where = await site.create(100)
+    status, told, _ = await site.call("PATCH", where, b"x" * 50, Upload_Offset=10)
+    assert (status, told["connection"]) == (409, "close")
+    status, told, _ = await site.call("PATCH", where, b"x" * 50, Upload_Offset=0)
+    assert (status, told.get("connection")) == (204, None)
+
+
 @pytest.mark.parametrize(
     ("headers", "status", "field", "limit"),
     [

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from shared.media.planes import Planes
+from shared.media.priority import usual_priority
 
 MakeClip = Callable[..., Path]
 _BITS = 8
@@ -49,7 +50,7 @@ def make_clip(tmp_path: Path) -> MakeClip:
     ) -> Path:
         path = tmp_path / name
         base = Fraction(1, 1000) if times_ms else Fraction(1, 25)
-        with av.open(str(path), "w") as out:
+        with usual_priority(), av.open(str(path), "w") as out:
             stream = out.add_stream(codec, rate=25, options=options or {})
             stream.width, stream.height, stream.pix_fmt = *size, pixels
             stream.codec_context.time_base = base

@@ -157,3 +157,42 @@ def _write_wav(path: Path, samples: Any) -> None:
         file.setsampwidth(2)
         file.setframerate(SPEECH_RATE)
         file.writeframes(samples.astype("<i2").tobytes())
+
+
+def test_a_short_recording_in_fragments_whose_length_is_a_little_overstated_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "recorded.mp4"
+    with av.open(str(path), "w", options={"movflags": "frag_keyframe+empty_moov"}) as out:
+        stream = out.add_stream("aac", rate=44_100, layout="mono")
+        pictures = out.add_stream("libx264", rate=25)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 64, "yuv420p"
+        for _ in range(12):
+            out.mux(pictures.encode(av.VideoFrame(64, 64, "yuv420p")))
+        for begin in range(0, 14_336, 1024):
+            frame = av.AudioFrame.from_ndarray(chirps(1.0, 44_100)[None, begin : begin + 1024], "fltp", "mono")
+            frame.sample_rate, frame.pts = 44_100, begin
+            out.mux(stream.encode(frame))
+        for last in (pictures, stream):
+            out.mux(last.encode(None))
+    with av.open(str(path)) as media:
+        sound = media.streams.audio[0]
+        declared = float((sound.duration or 0) * (sound.time_base or 0))
+        there = sum(frame.samples for frame in media.decode(audio=0)) / 44_100
+    assert there < 0.9 * declared
+    assert encode_speech(path, LIMITS, SpeechCoding())
+
+
+def test_recordings_that_were_joined_in_two_forms_are_heard_to_their_end(
+    make_sound: Callable[..., Path], tmp_path: Path
+) -> None:
+    parts = [
+        make_sound("first.aac", "aac", chirps(4, 48_000), 48_000, 2),
+        make_sound("second.aac", "aac", chirps(4, 24_000), 24_000, 1),
+    ]
+    joined = tmp_path / "joined.aac"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with open_sound(joined, LIMITS, "speech") as sound:
+        heard = np.concatenate(list(sound.blocks(rate=SPEECH_RATE, channels=1)), axis=1)[0]
+    assert len(heard) / SPEECH_RATE == pytest.approx(8, abs=0.2)
+    second = heard[4 * SPEECH_RATE :]
+    assert np.abs(second).max() > 0.3
+    assert abs(lag(second, chirps(4, SPEECH_RATE))) < 0.1 * SPEECH_RATE

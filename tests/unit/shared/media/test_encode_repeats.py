@@ -1,5 +1,6 @@
 """The bytes of an encoded segment depend on its pictures alone: jobs that are taken up again rely on it."""
 
+import os
 from fractions import Fraction
 
 import cv2
@@ -36,3 +37,13 @@ def test_the_same_pictures_give_the_same_bytes_whatever_lay_in_memory_before(cod
         del garbage
         made.add(encode_video(frames, times_us, encoding))
     assert len(made) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an encoder takes more only where root runs it")
+def test_encoding_leaves_alone_how_the_thread_is_scheduled() -> None:
+    flat = np.full((160, 160), 128, np.uint8)
+    frames = [Planes(y=flat, u=flat[:80, :80].copy(), v=flat[:80, :80].copy())] * 2
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    encode_video(frames, [0, 40_000], encoding_of(THIN.crop, rate=Fraction(25), colour=ColourTags()))
+    assert THIN.crop.codec is Codec.AV1
+    assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before

@@ -12,7 +12,7 @@ from shared.media.limits import MediaLimits
 from shared.media.photo import LONGEST_SIDE, read_photo, reduced_size
 from shared.media.planes import planes_to_rgb
 from shared.media.probe import MediaInfo, probe, probe_task
-from shared.media.sandbox import ChildLimits, Sandbox
+from shared.media.sandbox import ChildLimits, Reach, Sandbox
 from shared.media.video import FrameReader
 
 LIMITS = MediaLimits()
@@ -40,7 +40,7 @@ async def test_photos_of_phones_fit_the_sandbox_and_become_frames(
     limits = ChildLimits(address_space_bytes=4 << 30, cpu_seconds=60, file_bytes=0)
     async with Sandbox() as sandbox:
         arguments = {"path": str(path), "field": "video", "limits": asdict(LIMITS)}
-        message = await sandbox.call(probe_task, arguments, limits, 60)
+        message = await sandbox.call(probe_task, arguments, limits, 60, Reach(reads=(arguments["path"],)))
     info = MediaInfo.from_header(message.header)
     assert (info.original_width, info.original_height) == size
     assert 0.99 * LIMITS.frame_pixels < info.width * info.height <= LIMITS.frame_pixels

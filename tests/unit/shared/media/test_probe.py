@@ -12,7 +12,7 @@ from PIL import Image
 from shared.errors import InvalidMediaError, LimitExceededError, VisemeError
 from shared.media.limits import MediaLimits
 from shared.media.probe import MediaInfo, MediaKind, probe, probe_task
-from shared.media.sandbox import ChildLimits, Sandbox
+from shared.media.sandbox import ChildLimits, Reach, Sandbox
 from shared.media.video import FrameReader
 
 MakeClip = Callable[..., Path]
@@ -165,12 +165,13 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 async def test_probing_works_in_the_sandbox(make_clip: MakeClip, sandbox: Sandbox) -> None:
     path = make_clip("a.mp4", frames=10)
     limits: dict[str, Any] = {"frame_pixels": 160 * 120}
+    reach = Reach(reads=(str(path.parent),))
     arguments = {"path": str(path), "field": "video", "limits": limits}
-    message = await sandbox.call(probe_task, arguments, ChildLimits(address_space_bytes=1 << 30), 20)
+    message = await sandbox.call(probe_task, arguments, ChildLimits(address_space_bytes=1 << 30), 20, reach)
     assert MediaInfo.from_header(message.header).frames == 10
     arguments["path"] = str(_huge(make_clip("huge.mp4", frames=3)))
     with pytest.raises(LimitExceededError, match="16384x8640"):
-        await sandbox.call(probe_task, arguments, ChildLimits(address_space_bytes=1 << 30), 20)
+        await sandbox.call(probe_task, arguments, ChildLimits(address_space_bytes=1 << 30), 20, reach)
 
 
 def test_the_shared_clips_are_read(shared_media: Path) -> None:

@@ -18,9 +18,10 @@ from shared.errors import (
     LimitExceededError,
     NoFaceError,
 )
-from shared.media.sandbox import Channel, ChildLimits, Sandbox
+from shared.media.sandbox import Channel, ChildLimits, Reach, Sandbox
 
 LIMITS = ChildLimits(address_space_bytes=2 << 30, cpu_seconds=20, open_files=32, file_bytes=1 << 20)
+PROC = Reach(reads=("/proc",))
 
 
 def echo(channel: Channel, _arguments: dict[str, Any]) -> None:
@@ -106,8 +107,9 @@ async def test_a_child_that_a_file_brings_down_is_an_error_of_the_file(sandbox: 
 async def test_limits_hold_in_the_child(sandbox: Sandbox, tmp_path: Path) -> None:
     with pytest.raises(InternalError):
         await sandbox.call(misbehave, {"how": "files"}, LIMITS, 10)
+    big = str(tmp_path / "big")
     with pytest.raises(LimitExceededError) as error:
-        await sandbox.call(misbehave, {"how": "write", "path": str(tmp_path / "big")}, LIMITS, 10)
+        await sandbox.call(misbehave, {"how": "write", "path": big}, LIMITS, 10, Reach(writes=(big,)))
     assert error.value.limit == "file_bytes"
 
 
@@ -135,7 +137,9 @@ async def test_sending_to_a_child_that_died_tells_what_of(sandbox: Sandbox) -> N
 
 async def test_a_parent_that_does_not_read_holds_its_child_up(sandbox: Sandbox, tmp_path: Path) -> None:
     written = tmp_path / "count"
-    async with sandbox.spawn(flood, {"count": 64, "path": str(written)}, LIMITS) as child:
+    async with sandbox.spawn(
+        flood, {"count": 64, "path": str(written)}, LIMITS, Reach(writes=(str(written),))
+    ) as child:
         first = await child.receive()
         assert first is not None
         process = _children(sandbox)[0]
@@ -187,19 +191,19 @@ async def test_cancelling_kills_the_child(sandbox: Sandbox) -> None:
 
 async def test_children_are_single_threaded_and_inherit_nothing(sandbox: Sandbox) -> None:
     async with sandbox.spawn(echo, {}, LIMITS):
-        message = await sandbox.call(surroundings, {}, LIMITS, 10)
+        message = await sandbox.call(surroundings, {}, LIMITS, 10, PROC)
     assert message.header["threads"] == 1
     assert message.header["one_thread"]
     assert message.header["files"] <= 6  # the standard three, two sockets, and the folder in which they are counted
 
 
 async def test_a_fork_server_that_died_is_started_again(sandbox: Sandbox) -> None:
-    await sandbox.call(surroundings, {}, LIMITS, 10)
+    await sandbox.call(surroundings, {}, LIMITS, 10, PROC)
     server = sandbox._server
     assert server is not None
     server.kill()
     await asyncio.to_thread(server.wait)
-    await sandbox.call(surroundings, {}, LIMITS, 10)
+    await sandbox.call(surroundings, {}, LIMITS, 10, PROC)
 
 
 async def test_children_die_with_the_server_of_a_parent_that_went(sandbox: Sandbox) -> None:
@@ -214,9 +218,9 @@ async def test_children_die_with_the_server_of_a_parent_that_went(sandbox: Sandb
 
 
 async def test_a_second_child_is_there_at_once(sandbox: Sandbox) -> None:
-    await sandbox.call(surroundings, {}, LIMITS, 10)
+    await sandbox.call(surroundings, {}, LIMITS, 10, PROC)
     begin = time.perf_counter()
-    await sandbox.call(surroundings, {}, LIMITS, 10)
+    await sandbox.call(surroundings, {}, LIMITS, 10, PROC)
     assert time.perf_counter() - begin < 0.5  # a fresh interpreter with these libraries takes longer
 
 
@@ -248,7 +252,7 @@ def _alive(process: psutil.Process) -> bool:
 
 async def test_parents_that_go_away_at_once_harm_nobody(sandbox: Sandbox) -> None:
     """A child that ends before anybody knows it by name must not take the server along."""
-    await sandbox.call(surroundings, {}, LIMITS, 20)
+    await sandbox.call(surroundings, {}, LIMITS, 20, PROC)
     assert sandbox._server is not None
     assert sandbox._control is not None
     server = sandbox._server.pid
@@ -261,7 +265,7 @@ async def test_parents_that_go_away_at_once_harm_nobody(sandbox: Sandbox) -> Non
         for _, theirs in ends:
             theirs.close()
     sandbox._control.setblocking(False)
-    await sandbox.call(surroundings, {}, LIMITS, 20)
+    await sandbox.call(surroundings, {}, LIMITS, 20, PROC)
     assert sandbox._server.pid == server
     while psutil.Process(server).children():
         await asyncio.to_thread(psutil.wait_procs, psutil.Process(server).children(), 1)

@@ -48,8 +48,9 @@ class Raising(job_pb2_grpc.JobServiceServicer):
 async def raising() -> AsyncIterator[tuple[Raising, Any, asyncio.Queue[tuple[str, str]]]]:
     seen: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
-    def observe(method: str, code: str, seconds: float) -> None:
+    def observe(method: str, code: str, seconds: float, trace_id: str) -> None:
         assert seconds >= 0
+        assert not trace_id
         seen.put_nowait((method, code))
 
     servicer = Raising()

@@ -187,10 +187,10 @@ async def test_events_are_live_and_outlive_a_restart(
 
 async def test_a_quiet_stream_is_pinged_and_kept(fake: FakeEdge, video: Path, speech: Path) -> None:
     fake.script = []
+    fake.faults.session_hangs = True
     hasty = viseme.Patience(ping_s=0.02, first_delay_s=0.01, longest_delay_s=0.02, silence_s=0.3)
     async with viseme.connect(fake.address, patience=hasty) as edge:
         job = await edge.dub(video, speech)
-        # The fake reads nothing more once it follows, as a hung edge would not: pings stay without an answer.
         with pytest.raises(viseme.EdgeUnavailableError, match="pings"):
             async with asyncio.timeout(10):
                 await job.wait()

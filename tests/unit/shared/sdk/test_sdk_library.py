@@ -34,6 +34,7 @@ async def test_names_and_files_mix_in_one_job(tmp_path: Path) -> None:
     speech.write_bytes(b"speech")
     async with FakeEdge(library=LIBRARY) as fake, viseme.connect(fake.address) as edge:
         job = await edge.dub("lib:teachers/anna.mp4", speech)
+        await job.uploaded()
         assert fake.received_bytes == len(b"speech")
         assert fake.stored[job.status.video_asset_id].data == b"anna"
         both = await edge.dub("lib:teachers/anna.mp4", "lib:teachers/berta.mp4")

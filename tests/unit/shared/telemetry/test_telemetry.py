@@ -45,7 +45,7 @@ def test_a_terminal_gets_words(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_page_has_stages_calls_and_process() -> None:
     registry = new_registry()
     stage_histogram(registry, "viseme_stage_seconds", "Stages.", labels=("stage",)).labels("prepare").observe(0.004)
-    CallMetrics(registry)("/a/B", "OK", 0.2)
+    CallMetrics(registry, {"edge": "here", "region": "shop"})("/a/B", "OK", 0.2, "")
     with serve_metrics(registry, parse_listen("127.0.0.1:0")) as address:
         with urllib.request.urlopen(f"http://{address}/metrics") as answer:
             page = answer.read().decode()
@@ -53,5 +53,5 @@ def test_the_page_has_stages_calls_and_process() -> None:
             pass
     assert 'viseme_stage_seconds_bucket{le="0.005",stage="prepare"} 1.0' in page
     assert 'le="600.0"' in page
-    assert 'viseme_rpc_calls_total{code="OK",method="/a/B"} 1.0' in page
+    assert 'viseme_rpc_calls_total{code="OK",edge="here",method="/a/B",region="shop"} 1.0' in page
     assert "process_resident_memory_bytes" in page

@@ -76,6 +76,11 @@ class AssetServiceStub:
                 request_serializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.AddAssetRequest.SerializeToString,
                 response_deserializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.AddAssetResponse.FromString,
                 _registered_method=True)
+        self.ListFaces = channel.unary_unary(
+                '/viseme.gateway.v1.AssetService/ListFaces',
+                request_serializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.ListFacesRequest.SerializeToString,
+                response_deserializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.ListFacesResponse.FromString,
+                _registered_method=True)
 
 
 class AssetServiceServicer:
@@ -138,6 +143,13 @@ class AssetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListFaces(self, request, context):
+        """Lists the videos and photos that jobs used.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AssetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -180,6 +192,11 @@ def add_AssetServiceServicer_to_server(servicer, server):
                     servicer.AddAsset,
                     request_deserializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.AddAssetRequest.FromString,
                     response_serializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.AddAssetResponse.SerializeToString,
+            ),
+            'ListFaces': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFaces,
+                    request_deserializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.ListFacesRequest.FromString,
+                    response_serializer=viseme_dot_gateway_dot_v1_dot_asset__pb2.ListFacesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -399,6 +416,33 @@ class AssetService:
             '/viseme.gateway.v1.AssetService/AddAsset',
             viseme_dot_gateway_dot_v1_dot_asset__pb2.AddAssetRequest.SerializeToString,
             viseme_dot_gateway_dot_v1_dot_asset__pb2.AddAssetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFaces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/viseme.gateway.v1.AssetService/ListFaces',
+            viseme_dot_gateway_dot_v1_dot_asset__pb2.ListFacesRequest.SerializeToString,
+            viseme_dot_gateway_dot_v1_dot_asset__pb2.ListFacesResponse.FromString,
             options,
             channel_credentials,
             insecure,

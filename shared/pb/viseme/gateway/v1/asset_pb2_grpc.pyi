@@ -50,6 +50,8 @@ class AssetServiceStub:
     """Lists what lies in a library of this edge."""
     AddAsset: _grpc.UnaryStreamMultiCallable[_asset_pb2.AddAssetRequest, _asset_pb2.AddAssetResponse]
     """Makes a file of a library an asset, without an upload."""
+    ListFaces: _grpc.UnaryUnaryMultiCallable[_asset_pb2.ListFacesRequest, _asset_pb2.ListFacesResponse]
+    """Lists the videos and photos that jobs used."""
 
 @_typing.type_check_only
 class AssetServiceAsyncStub(AssetServiceStub):
@@ -72,6 +74,8 @@ class AssetServiceAsyncStub(AssetServiceStub):
     """Lists what lies in a library of this edge."""
     AddAsset: _aio.UnaryStreamMultiCallable[_asset_pb2.AddAssetRequest, _asset_pb2.AddAssetResponse]  # type: ignore[assignment]
     """Makes a file of a library an asset, without an upload."""
+    ListFaces: _aio.UnaryUnaryMultiCallable[_asset_pb2.ListFacesRequest, _asset_pb2.ListFacesResponse]  # type: ignore[assignment]
+    """Lists the videos and photos that jobs used."""
 
 class AssetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Files: what clients bring and what jobs make."""
@@ -139,5 +143,13 @@ class AssetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_asset_pb2.AddAssetResponse], _abc.AsyncIterator[_asset_pb2.AddAssetResponse]]:
         """Makes a file of a library an asset, without an upload."""
+
+    @_abc_1.abstractmethod
+    def ListFaces(
+        self,
+        request: _asset_pb2.ListFacesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_asset_pb2.ListFacesResponse, _abc.Awaitable[_asset_pb2.ListFacesResponse]]:
+        """Lists the videos and photos that jobs used."""
 
 def add_AssetServiceServicer_to_server(servicer: AssetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -268,6 +268,34 @@ SEVERITY_WARNING: Severity.ValueType  # 2
 """Something was retried or done in part."""
 Global___Severity: _TypeAlias = Severity  # noqa: Y015
 
+class _WebhookState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WebhookStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WebhookState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WEBHOOK_STATE_UNSPECIFIED: _WebhookState.ValueType  # 0
+    """Never sent."""
+    WEBHOOK_STATE_WAITING: _WebhookState.ValueType  # 1
+    """It is still to be delivered."""
+    WEBHOOK_STATE_DELIVERED: _WebhookState.ValueType  # 2
+    """The receiver took it."""
+    WEBHOOK_STATE_FAILED: _WebhookState.ValueType  # 3
+    """It was given up."""
+
+class WebhookState(_WebhookState, metaclass=_WebhookStateEnumTypeWrapper):
+    """How far the telling of a job's end has come."""
+
+WEBHOOK_STATE_UNSPECIFIED: WebhookState.ValueType  # 0
+"""Never sent."""
+WEBHOOK_STATE_WAITING: WebhookState.ValueType  # 1
+"""It is still to be delivered."""
+WEBHOOK_STATE_DELIVERED: WebhookState.ValueType  # 2
+"""The receiver took it."""
+WEBHOOK_STATE_FAILED: WebhookState.ValueType  # 3
+"""It was given up."""
+Global___WebhookState: _TypeAlias = WebhookState  # noqa: Y015
+
 @_typing.final
 class FacePlace(_message.Message):
     """Where a face is at a time: a box, or a point where width and height are 0. Numbers are pixels of the displayed frame
@@ -688,6 +716,8 @@ class Job(_message.Message):
     REPORT_FIELD_NUMBER: _builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     BACKGROUND_ASSET_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job's name, made by the edge."""
     state: Global___JobState.ValueType
@@ -702,6 +732,8 @@ class Job(_message.Message):
     """The number of its newest event."""
     background_asset_id: _builtins.str
     """What is mixed under the speech; empty for nothing, or the video's own sound."""
+    webhook: _builtins.str
+    """Where its end is told; empty for nowhere."""
     @_builtins.property
     def options(self) -> Global___JobOptions:
         """What was asked."""
@@ -722,6 +754,10 @@ class Job(_message.Message):
     def report(self) -> Global___JobReport:
         """Set when it succeeded."""
 
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """The time from its acceptance after which it fails; not set where it takes as long as it takes."""
+
     def __init__(
         self,
         *,
@@ -737,10 +773,12 @@ class Job(_message.Message):
         report: Global___JobReport | None = ...,
         last_sequence: _builtins.int = ...,
         background_asset_id: _builtins.str = ...,
+        webhook: _builtins.str = ...,
+        timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "options", b"options", "report", b"report", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "options", b"options", "report", b"report", "timeout", b"timeout", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["background_asset_id", b"background_asset_id", "create_time", b"create_time", "error", b"error", "job_id", b"job_id", "last_sequence", b"last_sequence", "options", b"options", "report", b"report", "result_asset_id", b"result_asset_id", "speech_asset_id", b"speech_asset_id", "state", b"state", "update_time", b"update_time", "video_asset_id", b"video_asset_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["background_asset_id", b"background_asset_id", "create_time", b"create_time", "error", b"error", "job_id", b"job_id", "last_sequence", b"last_sequence", "options", b"options", "report", b"report", "result_asset_id", b"result_asset_id", "speech_asset_id", b"speech_asset_id", "state", b"state", "timeout", b"timeout", "update_time", b"update_time", "video_asset_id", b"video_asset_id", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -899,6 +937,8 @@ class SubmitJobRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     BACKGROUND_ASSET_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
     video_asset_id: _builtins.str
     """The video or photo: an asset's id, or the name of a library's file (lib:LIBRARY/path) that was added (AddAsset)."""
     speech_asset_id: _builtins.str
@@ -907,9 +947,19 @@ class SubmitJobRequest(_message.Message):
     """Chosen by the client; the same key gives the same job. At most 128 characters."""
     background_asset_id: _builtins.str
     """A file whose sound is mixed under the speech, named in the same way; empty for none."""
+    webhook: _builtins.str
+    """Where the job's end is told by HTTP; its host must be one of those that the edge's setting webhook_hosts names. At
+    most 2000 characters.
+    """
     @_builtins.property
     def options(self) -> Global___JobOptions:
         """What to do."""
+
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """The time from its acceptance after which the job fails with the reason deadline_exceeded, whether or not anybody
+        watches it; for as long as it takes where it is not set.
+        """
 
     def __init__(
         self,
@@ -919,10 +969,12 @@ class SubmitJobRequest(_message.Message):
         options: Global___JobOptions | None = ...,
         idempotency_key: _builtins.str = ...,
         background_asset_id: _builtins.str = ...,
+        webhook: _builtins.str = ...,
+        timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["background_asset_id", b"background_asset_id", "idempotency_key", b"idempotency_key", "options", b"options", "speech_asset_id", b"speech_asset_id", "video_asset_id", b"video_asset_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["background_asset_id", b"background_asset_id", "idempotency_key", b"idempotency_key", "options", b"options", "speech_asset_id", b"speech_asset_id", "timeout", b"timeout", "video_asset_id", b"video_asset_id", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1330,6 +1382,34 @@ class SessionError(_message.Message):
 Global___SessionError: _TypeAlias = SessionError  # noqa: Y015
 
 @_typing.final
+class Skipped(_message.Message):
+    """The watcher was too slow for all progress of a job: what was left out here is older than the progress that follows.
+    Nothing else is ever left out.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    PROGRESS_EVENTS_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job."""
+    progress_events: _builtins.int
+    """How many events with progress were left out."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        progress_events: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "progress_events", b"progress_events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Skipped: _TypeAlias = Skipped  # noqa: Y015
+
+@_typing.final
 class SessionResponse(_message.Message):
     """One message to a watcher."""
 
@@ -1338,6 +1418,7 @@ class SessionResponse(_message.Message):
     EVENT_FIELD_NUMBER: _builtins.int
     PONG_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def event(self) -> Global___Event:
         """Something happened to a job."""
@@ -1350,22 +1431,197 @@ class SessionResponse(_message.Message):
     def error(self) -> Global___SessionError:
         """A request could not be met."""
 
+    @_builtins.property
+    def skipped(self) -> Global___Skipped:
+        """Progress was left out."""
+
     def __init__(
         self,
         *,
         event: Global___Event | None = ...,
         pong: Global___Pong | None = ...,
         error: Global___SessionError | None = ...,
+        skipped: Global___Skipped | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "message", b"message", "pong", b"pong"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "message", b"message", "pong", b"pong", "skipped", b"skipped"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "message", b"message", "pong", b"pong"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "message", b"message", "pong", b"pong", "skipped", b"skipped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["event", "pong", "error"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["event", "pong", "error", "skipped"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
 Global___SessionResponse: _TypeAlias = SessionResponse  # noqa: Y015
+
+@_typing.final
+class Webhook(_message.Message):
+    """A job's end that is told by HTTP."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TRIES_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    NEXT_TIME_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    webhook_id: _builtins.str
+    """The message's id, the same at every try: the header webhook-id."""
+    job_id: _builtins.str
+    """The job."""
+    url: _builtins.str
+    """Where it goes."""
+    type: _builtins.str
+    """What it tells: job.succeeded, job.failed or job.cancelled."""
+    state: Global___WebhookState.ValueType
+    """How far it has come."""
+    tries: _builtins.int
+    """How often it was tried."""
+    status: _builtins.int
+    """The HTTP status of the newest answer; 0 where there was none."""
+    error: _builtins.str
+    """Why the newest try failed, for a person; empty where it did not."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the job ended."""
+
+    @_builtins.property
+    def next_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is tried next; set while it waits."""
+
+    def __init__(
+        self,
+        *,
+        webhook_id: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        url: _builtins.str = ...,
+        type: _builtins.str = ...,
+        state: Global___WebhookState.ValueType = ...,
+        tries: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        next_time: _timestamp_pb2.Timestamp | None = ...,
+        status: _builtins.int = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "next_time", b"next_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "job_id", b"job_id", "next_time", b"next_time", "state", b"state", "status", b"status", "tries", b"tries", "type", b"type", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Webhook: _TypeAlias = Webhook  # noqa: Y015
+
+@_typing.final
+class ListWebhooksRequest(_message.Message):
+    """Asks for a page of webhooks, newest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many, 1 to 500; 0 means 100."""
+    page_token: _builtins.str
+    """From the page before; empty for the first."""
+    state: Global___WebhookState.ValueType
+    """Only those that stand there; WEBHOOK_STATE_UNSPECIFIED for all."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        state: Global___WebhookState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWebhooksRequest: _TypeAlias = ListWebhooksRequest  # noqa: Y015
+
+@_typing.final
+class ListWebhooksResponse(_message.Message):
+    """A page of webhooks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOKS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty at the end."""
+    @_builtins.property
+    def webhooks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Webhook]:
+        """The page."""
+
+    def __init__(
+        self,
+        *,
+        webhooks: _abc.Iterable[Global___Webhook] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "webhooks", b"webhooks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWebhooksResponse: _TypeAlias = ListWebhooksResponse  # noqa: Y015
+
+@_typing.final
+class ReplayWebhookRequest(_message.Message):
+    """Asks to deliver a webhook once more, with the same id and body."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    webhook_id: _builtins.str
+    """The webhook."""
+    idempotency_key: _builtins.str
+    """Chosen by the client; the same key replays once. At most 128 characters."""
+    def __init__(
+        self,
+        *,
+        webhook_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayWebhookRequest: _TypeAlias = ReplayWebhookRequest  # noqa: Y015
+
+@_typing.final
+class ReplayWebhookResponse(_message.Message):
+    """The webhook, which waits for its delivery again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def webhook(self) -> Global___Webhook:
+        """The webhook."""
+
+    def __init__(
+        self,
+        *,
+        webhook: Global___Webhook | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["webhook", b"webhook"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["webhook", b"webhook"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayWebhookResponse: _TypeAlias = ReplayWebhookResponse  # noqa: Y015
 
 @_typing.final
 class PreviewRequest(_message.Message):

@@ -71,6 +71,16 @@ class JobServiceStub:
                 request_serializer=viseme_dot_gateway_dot_v1_dot_job__pb2.PreviewRequest.SerializeToString,
                 response_deserializer=viseme_dot_gateway_dot_v1_dot_job__pb2.PreviewResponse.FromString,
                 _registered_method=True)
+        self.ListWebhooks = channel.unary_unary(
+                '/viseme.gateway.v1.JobService/ListWebhooks',
+                request_serializer=viseme_dot_gateway_dot_v1_dot_job__pb2.ListWebhooksRequest.SerializeToString,
+                response_deserializer=viseme_dot_gateway_dot_v1_dot_job__pb2.ListWebhooksResponse.FromString,
+                _registered_method=True)
+        self.ReplayWebhook = channel.unary_unary(
+                '/viseme.gateway.v1.JobService/ReplayWebhook',
+                request_serializer=viseme_dot_gateway_dot_v1_dot_job__pb2.ReplayWebhookRequest.SerializeToString,
+                response_deserializer=viseme_dot_gateway_dot_v1_dot_job__pb2.ReplayWebhookResponse.FromString,
+                _registered_method=True)
 
 
 class JobServiceServicer:
@@ -126,6 +136,20 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListWebhooks(self, request, context):
+        """Lists what was told of jobs' ends by HTTP, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayWebhook(self, request, context):
+        """Delivers one of them once more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -163,6 +187,16 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.Preview,
                     request_deserializer=viseme_dot_gateway_dot_v1_dot_job__pb2.PreviewRequest.FromString,
                     response_serializer=viseme_dot_gateway_dot_v1_dot_job__pb2.PreviewResponse.SerializeToString,
+            ),
+            'ListWebhooks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWebhooks,
+                    request_deserializer=viseme_dot_gateway_dot_v1_dot_job__pb2.ListWebhooksRequest.FromString,
+                    response_serializer=viseme_dot_gateway_dot_v1_dot_job__pb2.ListWebhooksResponse.SerializeToString,
+            ),
+            'ReplayWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayWebhook,
+                    request_deserializer=viseme_dot_gateway_dot_v1_dot_job__pb2.ReplayWebhookRequest.FromString,
+                    response_serializer=viseme_dot_gateway_dot_v1_dot_job__pb2.ReplayWebhookResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -355,6 +389,60 @@ class JobService:
             '/viseme.gateway.v1.JobService/Preview',
             viseme_dot_gateway_dot_v1_dot_job__pb2.PreviewRequest.SerializeToString,
             viseme_dot_gateway_dot_v1_dot_job__pb2.PreviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWebhooks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/viseme.gateway.v1.JobService/ListWebhooks',
+            viseme_dot_gateway_dot_v1_dot_job__pb2.ListWebhooksRequest.SerializeToString,
+            viseme_dot_gateway_dot_v1_dot_job__pb2.ListWebhooksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/viseme.gateway.v1.JobService/ReplayWebhook',
+            viseme_dot_gateway_dot_v1_dot_job__pb2.ReplayWebhookRequest.SerializeToString,
+            viseme_dot_gateway_dot_v1_dot_job__pb2.ReplayWebhookResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,10 @@ class JobServiceStub:
     """Follows any number of jobs: replay, then live."""
     Preview: _grpc.UnaryStreamMultiCallable[_job_pb2.PreviewRequest, _job_pb2.PreviewResponse]
     """Sends a job's result while it is made: what there is, then what comes."""
+    ListWebhooks: _grpc.UnaryUnaryMultiCallable[_job_pb2.ListWebhooksRequest, _job_pb2.ListWebhooksResponse]
+    """Lists what was told of jobs' ends by HTTP, newest first."""
+    ReplayWebhook: _grpc.UnaryUnaryMultiCallable[_job_pb2.ReplayWebhookRequest, _job_pb2.ReplayWebhookResponse]
+    """Delivers one of them once more."""
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
@@ -68,6 +72,10 @@ class JobServiceAsyncStub(JobServiceStub):
     """Follows any number of jobs: replay, then live."""
     Preview: _aio.UnaryStreamMultiCallable[_job_pb2.PreviewRequest, _job_pb2.PreviewResponse]  # type: ignore[assignment]
     """Sends a job's result while it is made: what there is, then what comes."""
+    ListWebhooks: _aio.UnaryUnaryMultiCallable[_job_pb2.ListWebhooksRequest, _job_pb2.ListWebhooksResponse]  # type: ignore[assignment]
+    """Lists what was told of jobs' ends by HTTP, newest first."""
+    ReplayWebhook: _aio.UnaryUnaryMultiCallable[_job_pb2.ReplayWebhookRequest, _job_pb2.ReplayWebhookResponse]  # type: ignore[assignment]
+    """Delivers one of them once more."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     """Jobs: the work and its watching."""
@@ -127,5 +135,21 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_job_pb2.PreviewResponse], _abc.AsyncIterator[_job_pb2.PreviewResponse]]:
         """Sends a job's result while it is made: what there is, then what comes."""
+
+    @_abc_1.abstractmethod
+    def ListWebhooks(
+        self,
+        request: _job_pb2.ListWebhooksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.ListWebhooksResponse, _abc.Awaitable[_job_pb2.ListWebhooksResponse]]:
+        """Lists what was told of jobs' ends by HTTP, newest first."""
+
+    @_abc_1.abstractmethod
+    def ReplayWebhook(
+        self,
+        request: _job_pb2.ReplayWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.ReplayWebhookResponse, _abc.Awaitable[_job_pb2.ReplayWebhookResponse]]:
+        """Delivers one of them once more."""
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

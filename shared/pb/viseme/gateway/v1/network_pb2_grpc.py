@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class NetworkServiceStub:
-    """The network between client and edges.
+    """The network between client, edges and nodes.
     """
 
     def __init__(self, channel):
@@ -46,10 +46,15 @@ class NetworkServiceStub:
                 request_serializer=viseme_dot_gateway_dot_v1_dot_network__pb2.ListEdgesRequest.SerializeToString,
                 response_deserializer=viseme_dot_gateway_dot_v1_dot_network__pb2.ListEdgesResponse.FromString,
                 _registered_method=True)
+        self.ListNodes = channel.unary_unary(
+                '/viseme.gateway.v1.NetworkService/ListNodes',
+                request_serializer=viseme_dot_gateway_dot_v1_dot_network__pb2.ListNodesRequest.SerializeToString,
+                response_deserializer=viseme_dot_gateway_dot_v1_dot_network__pb2.ListNodesResponse.FromString,
+                _registered_method=True)
 
 
 class NetworkServiceServicer:
-    """The network between client and edges.
+    """The network between client, edges and nodes.
     """
 
     def Probe(self, request_iterator, context):
@@ -61,6 +66,13 @@ class NetworkServiceServicer:
 
     def ListEdges(self, request, context):
         """Lists the edges.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNodes(self, request, context):
+        """Lists the nodes, with what the edge has measured of the way to them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +91,11 @@ def add_NetworkServiceServicer_to_server(servicer, server):
                     request_deserializer=viseme_dot_gateway_dot_v1_dot_network__pb2.ListEdgesRequest.FromString,
                     response_serializer=viseme_dot_gateway_dot_v1_dot_network__pb2.ListEdgesResponse.SerializeToString,
             ),
+            'ListNodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNodes,
+                    request_deserializer=viseme_dot_gateway_dot_v1_dot_network__pb2.ListNodesRequest.FromString,
+                    response_serializer=viseme_dot_gateway_dot_v1_dot_network__pb2.ListNodesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'viseme.gateway.v1.NetworkService', rpc_method_handlers)
@@ -88,7 +105,7 @@ def add_NetworkServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class NetworkService:
-    """The network between client and edges.
+    """The network between client, edges and nodes.
     """
 
     @staticmethod
@@ -135,6 +152,33 @@ class NetworkService:
             '/viseme.gateway.v1.NetworkService/ListEdges',
             viseme_dot_gateway_dot_v1_dot_network__pb2.ListEdgesRequest.SerializeToString,
             viseme_dot_gateway_dot_v1_dot_network__pb2.ListEdgesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/viseme.gateway.v1.NetworkService/ListNodes',
+            viseme_dot_gateway_dot_v1_dot_network__pb2.ListNodesRequest.SerializeToString,
+            viseme_dot_gateway_dot_v1_dot_network__pb2.ListNodesResponse.FromString,
             options,
             channel_credentials,
             insecure,

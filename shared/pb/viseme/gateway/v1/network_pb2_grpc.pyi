@@ -28,7 +28,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class NetworkServiceStub:
-    """The network between client and edges."""
+    """The network between client, edges and nodes."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,19 +38,23 @@ class NetworkServiceStub:
     """Measures round trip and throughput."""
     ListEdges: _grpc.UnaryUnaryMultiCallable[_network_pb2.ListEdgesRequest, _network_pb2.ListEdgesResponse]
     """Lists the edges."""
+    ListNodes: _grpc.UnaryUnaryMultiCallable[_network_pb2.ListNodesRequest, _network_pb2.ListNodesResponse]
+    """Lists the nodes, with what the edge has measured of the way to them."""
 
 @_typing.type_check_only
 class NetworkServiceAsyncStub(NetworkServiceStub):
-    """The network between client and edges."""
+    """The network between client, edges and nodes."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Probe: _aio.StreamStreamMultiCallable[_network_pb2.ProbeRequest, _network_pb2.ProbeResponse]  # type: ignore[assignment]
     """Measures round trip and throughput."""
     ListEdges: _aio.UnaryUnaryMultiCallable[_network_pb2.ListEdgesRequest, _network_pb2.ListEdgesResponse]  # type: ignore[assignment]
     """Lists the edges."""
+    ListNodes: _aio.UnaryUnaryMultiCallable[_network_pb2.ListNodesRequest, _network_pb2.ListNodesResponse]  # type: ignore[assignment]
+    """Lists the nodes, with what the edge has measured of the way to them."""
 
 class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The network between client and edges."""
+    """The network between client, edges and nodes."""
 
     @_abc_1.abstractmethod
     def Probe(
@@ -67,5 +71,13 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_network_pb2.ListEdgesResponse, _abc.Awaitable[_network_pb2.ListEdgesResponse]]:
         """Lists the edges."""
+
+    @_abc_1.abstractmethod
+    def ListNodes(
+        self,
+        request: _network_pb2.ListNodesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.ListNodesResponse, _abc.Awaitable[_network_pb2.ListNodesResponse]]:
+        """Lists the nodes, with what the edge has measured of the way to them."""
 
 def add_NetworkServiceServicer_to_server(servicer: NetworkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,343 @@
+"""The parts of an edge that know no wire, put together: what keeps files and jobs, does the work and tells of it."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from edge_gateway.assets.catalog import Catalog
+from edge_gateway.assets.finished import FinishedFiles
+from edge_gateway.assets.leases import Leases
+from edge_gateway.assets.pictures import Pictures
+from edge_gateway.assets.service import AssetService
+from edge_gateway.assets.store import AssetStore
+from edge_gateway.assets.stream_catalog import StreamCatalog
+from edge_gateway.assets.stream_upload import StreamUploads
+from edge_gateway.bounds import (
+    asset_limits,
+    child_settings,
+    library_limits,
+    media_limits,
+    pipeline_settings,
+    stream_limits,
+)
+from edge_gateway.database import Database
+from edge_gateway.disk import make_directory
+from edge_gateway.jobs.archive import Archives
+from edge_gateway.jobs.cards import Cards
+from edge_gateway.jobs.children import PRELOAD, Children
+from edge_gateway.jobs.deadlines import Deadlines
+from edge_gateway.jobs.dispatch import Dispatcher
+from edge_gateway.jobs.events import Journal
+from edge_gateway.jobs.faces import Faces
+from edge_gateway.jobs.figures import Gauge
+from edge_gateway.jobs.gallery import Gallery
+from edge_gateway.jobs.job import UNFINISHED, Change
+from edge_gateway.jobs.news import News
+from edge_gateway.jobs.pipeline import Pipeline
+from edge_gateway.jobs.preview import Previews
+from edge_gateway.jobs.reel import Reels
+from edge_gateway.jobs.result_reel import ResultReels
+from edge_gateway.jobs.results import Results
+from edge_gateway.jobs.service import JobService
+from edge_gateway.jobs.session import Sessions
+from edge_gateway.jobs.shelf import FaceShelf
+from edge_gateway.jobs.sqlite import SqliteJobs
+from edge_gateway.jobs.sqlite_news import SqliteNews
+from edge_gateway.jobs.stills import Stills
+from edge_gateway.jobs.uploads import UploadedInputs
+from edge_gateway.jobs.work import Desk
+from edge_gateway.keeping.holdings import Holdings
+from edge_gateway.keeping.plan import KeepTimes
+from edge_gateway.keeping.sweeper import Sweeper
+from edge_gateway.library.catalog import LibraryCatalog
+from edge_gateway.library.service import Libraries
+from edge_gateway.library.setting import open_places
+from edge_gateway.metrics import EdgeMetrics
+from edge_gateway.nodes import GrpcNode
+from edge_gateway.provenance.setting import marks_of
+from edge_gateway.settings import EdgeSettings
+from edge_gateway.webhooks.courier import Courier, CourierLimits
+from edge_gateway.webhooks.hosts import WebhookHosts
+from edge_gateway.webhooks.outbox import Outbox, enqueue
+from edge_gateway.webhooks.post import Poster
+from edge_gateway.webhooks.secret import own_secret
+from edge_gateway.webhooks.service import WebhookService
+from shared.errors import VisemeError
+from shared.lock import locked
+from shared.media.limits import MediaLimits
+from shared.media.sandbox import Sandbox
+from shared.media.walls import check_walls
+
+_FIGURES_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """The parts."""
+
+    assets: AssetService
+    libraries: Libraries
+    streams: StreamUploads
+    jobs: JobService
+    sessions: Sessions
+    previews: Previews
+    journal: Journal
+    dispatcher: Dispatcher
+    deadlines: Deadlines
+    courier: Courier
+    webhooks: WebhookService
+    shelf: FaceShelf
+    repository: SqliteJobs
+    node: GrpcNode
+    media: MediaLimits
+    news: News
+    gauge: Gauge
+    cards: Cards
+    gallery: Gallery
+    pictures: Pictures
+    stills: Stills
+    inputs: UploadedInputs
+    archives: Archives
+    sweeper: Sweeper
+
+
+async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, metrics: EdgeMetrics) -> Core:
+    """Make the parts; what must be closed at the end goes onto the stack.
+
+    Raises:
+        ConflictError: another edge has the data folder.
+        InvalidInputError: the settings ask for what this machine has not.
+    """
+    data: Path = settings.data.resolve()
+    # A second edge on the same folder would put the jobs that run back to the queue, and drop their files.
+    stack.enter_context(locked(data))
+    marks = await asyncio.to_thread(marks_of, settings, data / "signing")
+    if marks.certificate is not None:
+        metrics.signs_until(marks.certificate.ends)
+    folders = {name: data / name for name in ("assets", "uploads", "faces", "jobs", "pictures")}
+    for folder in folders.values():
+        await asyncio.to_thread(make_directory, folder)
+    metrics.sample(free_bytes=lambda: shutil.disk_usage(data).free, size_bytes=lambda: shutil.disk_usage(data).total)
+    database = await stack.enter_async_context(Database.open(data / "edge.db"))
+    walls = settings.sandbox == "walls"
+    if walls:
+        check_walls()
+    sandbox = await stack.enter_async_context(Sandbox(preload=PRELOAD, walls=walls))
+    media = media_limits(settings)
+    children = Children(sandbox, child_settings(settings, media))
+    catalog = Catalog(database)
+    repository = SqliteJobs(database, with_end=enqueue)
+    shelf = FaceShelf(folders["faces"], settings.face_cache_bytes, partial(_videos_in_use, repository))
+    faces = Faces(folders["faces"], children.cut, on_open=shelf.take, on_close=shelf.put)
+    store = AssetStore(folders["assets"], catalog, reserve_bytes=settings.disk_reserve_bytes)
+
+    async def lost(asset_id: str, error: VisemeError) -> None:
+        await dispatcher.lose(asset_id, error)
+
+    def removed(asset_id: str) -> None:
+        faces.forget(asset_id)
+        pictures.forget(asset_id)
+
+    leases = await Leases.open(
+        database,
+        lease_s=settings.asset_lease_s,
+        expire_s=settings.upload_expire_s,
+        keep_s=min((time for time in (settings.asset_keep_s, settings.result_keep_s) if time), default=0.0),
+    )
+    assets = AssetService(
+        store,
+        catalog,
+        children.probe,
+        asset_limits(settings),
+        on_remove=removed,
+        on_lost=lost,
+        count_up=metrics.client_up,
+        count_down=metrics.client_down,
+        piece_bytes=settings.download_piece_bytes,
+        leases=leases,
+        on_upload=metrics.uploaded,
+    )
+    pictures = Pictures(
+        folders["pictures"],
+        assets,
+        children.picture,
+        limit_bytes=settings.picture_cache_bytes,
+        at_once=settings.pictures_at_once,
+    )
+    libraries = Libraries(
+        open_places(settings.library, entries=settings.library_folder_entries, answer_s=settings.library_answer_s),
+        LibraryCatalog(database),
+        assets,
+        catalog,
+        limits=library_limits(settings),
+    )
+    finished = FinishedFiles(store, children.probe, on_remove=removed)
+    await finished.drop_unowned()
+    inputs = UploadedInputs(repository)
+    streams = StreamUploads(
+        folders["uploads"],
+        StreamCatalog(database),
+        store,
+        catalog,
+        probe=children.probe,
+        limits=stream_limits(settings),
+        on_asset=leases.renew,
+        fates=inputs,
+        count_up=metrics.client_up,
+        reserve_bytes=settings.disk_reserve_bytes,
+        clock=lambda: leases.now_us,
+        on_upload=metrics.uploaded,
+    )
+
+    courier, webhooks = await _webhooks(settings, database, data, metrics)
+
+    def ended(change: Change) -> None:
+        metrics.ended(change)
+        shelf.wake()
+        courier.wake()
+
+    journal = Journal(repository, on_end=ended)
+    news = News(SqliteNews(database), followers=settings.event_streams)
+    repository.on_news = news.stir
+    desk = Desk()
+    reels = Reels(children.fragments)
+    pipeline = Pipeline(
+        assets=assets,
+        faces=faces,
+        children=children,
+        node=node,
+        journal=journal,
+        reels=reels,
+        results=Results(finished, journal),
+        folder=lambda job_id: folders["jobs"] / job_id,
+        settings=pipeline_settings(settings),
+        desk=desk,
+        marks=marks,
+        on_report=metrics.reported,
+        on_progress=metrics.progressed,
+    )
+
+    dispatcher = Dispatcher(
+        repository,
+        journal,
+        pipeline.run,
+        folders["jobs"],
+        at_once=settings.jobs_at_once,
+        disk_patience_s=settings.disk_patience_s,
+    )
+    deadlines = Deadlines(repository, dispatcher.fail)
+    inputs.open(streams, dispatcher)
+    jobs = JobService(
+        repository,
+        journal,
+        assets,
+        dispatcher,
+        limits=media,
+        queue_limit=settings.queue_limit,
+        engines=lambda: frozenset(engine.name for engine in node.engines()),
+        named=libraries.known,
+        check_webhook=webhooks.check,
+        on_accept=deadlines.add,
+        uploaded=inputs.known,
+        list_limit=settings.job_list,
+    )
+    previews = Previews(
+        jobs,
+        journal,
+        reels,
+        ResultReels(assets, children.result_fragments),
+        piece_bytes=settings.download_piece_bytes,
+        watchers=settings.preview_watchers,
+        count_down=metrics.client_down,
+    )
+    return Core(
+        assets=assets,
+        libraries=libraries,
+        streams=streams,
+        jobs=jobs,
+        sessions=Sessions(journal, jobs, limit=settings.sessions),
+        previews=previews,
+        journal=journal,
+        dispatcher=dispatcher,
+        deadlines=deadlines,
+        courier=courier,
+        webhooks=webhooks,
+        shelf=shelf,
+        repository=repository,
+        node=node,
+        media=media,
+        news=news,
+        gauge=Gauge(desk, node, repository.counts, news.wake, lambda: dispatcher.awaiting),
+        cards=Cards(database),
+        gallery=Gallery(database),
+        pictures=pictures,
+        stills=Stills(jobs, reels, pictures),
+        inputs=inputs,
+        archives=Archives(jobs, assets, limit=settings.zip_jobs),
+        sweeper=Sweeper(
+            Holdings(database).all,
+            KeepTimes(job_s=settings.job_keep_s, result_s=settings.result_keep_s, asset_s=settings.asset_keep_s),
+            lambda: leases.now_us,
+            assets,
+            jobs,
+            on_gone=lambda gone: metrics.let_go(gone.kind.value, gone.size_bytes),
+        ),
+    )
+
+
+async def _webhooks(
+    settings: EdgeSettings, database: Database, data: Path, metrics: EdgeMetrics
+) -> tuple[Courier, WebhookService]:
+    hosts, outbox = WebhookHosts(settings.webhook_hosts), Outbox(database)
+    courier = Courier(
+        outbox,
+        hosts,
+        settings.webhook_secret or (await asyncio.to_thread(own_secret, data),),
+        Poster(answer_s=settings.webhook_answer_s),
+        limits=CourierLimits(at_once=settings.webhook_at_once, patience_s=settings.webhook_patience_s),
+        on_try=metrics.webhook_tried,
+    )
+    return courier, WebhookService(outbox, hosts, courier, keep_s=settings.webhook_keep_s)
+
+
+async def _videos_in_use(repository: SqliteJobs) -> set[str]:
+    return {job.video_asset_id for job in await repository.in_states(UNFINISHED)}
+
+
+@asynccontextmanager
+async def running(core: Core, metrics: EdgeMetrics, poll_s: float) -> AsyncIterator[None]:
+    """Run jobs, ask the node how it is and count, inside the block."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [
+            tasks.create_task(core.dispatcher.run()),
+            tasks.create_task(core.deadlines.run()),
+            tasks.create_task(core.courier.run()),
+            tasks.create_task(core.webhooks.keep_swept()),
+            tasks.create_task(core.shelf.run()),
+            tasks.create_task(core.node.watch(poll_s)),
+            tasks.create_task(core.streams.keep_swept()),
+            tasks.create_task(core.inputs.keep_settled()),
+            tasks.create_task(core.assets.keep_swept()),
+            tasks.create_task(core.sweeper.run()),
+            tasks.create_task(core.news.run()),
+            tasks.create_task(core.gauge.run()),
+            tasks.create_task(_count(core, metrics.counted)),
+        ]
+        yield
+        for task in running:
+            task.cancel()
+
+
+async def _count(core: Core, tell: Callable[..., None]) -> None:
+    while True:
+        tell(
+            await core.repository.counts(),
+            node_up=core.node.is_up,
+            queue_age_s=await core.repository.queue_age_s(),
+            bits_s=core.node.up_bits_s,
+        )
+        await asyncio.sleep(_FIGURES_S)

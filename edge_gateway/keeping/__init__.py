@@ -1,0 +1,1 @@
+"""What stays at an edge, for how long, and what takes away the rest."""

@@ -1,0 +1,1 @@
+"""Saying in a result that it was generated, and signing that."""

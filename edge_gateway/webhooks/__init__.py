@@ -1,0 +1,1 @@
+"""Jobs' ends, told by HTTP to whoever asked for it."""

@@ -1,0 +1,1 @@
+"""Certificates: who may issue them, what stands in them, and files that may be replaced while programs run."""
