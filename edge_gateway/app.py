@@ -14,7 +14,7 @@ from edge_gateway.core import Core, open_core, running
 from edge_gateway.identity import Identity
 from edge_gateway.jobs.pace import Pace
 from edge_gateway.metrics import EdgeMetrics
-from edge_gateway.nodes import GrpcNode
+from edge_gateway.node_pool import NodePool
 from edge_gateway.rpc.assets import AssetServicer
 from edge_gateway.rpc.jobs import JobServicer
 from edge_gateway.rpc.network import NetworkServicer
@@ -80,13 +80,13 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
     listen = parse_listen(settings.listen, insecure=settings.insecure)
     web = parse_listen(settings.web, field="web", insecure=settings.insecure)
     scraped = parse_listen(settings.metrics, field="metrics", insecure=settings.insecure)
-    node_address = parse_address(settings.node, field="node")
-    tell_congestion_control(node_address)
+    node_addresses = [parse_address(node, field="node") for node in settings.node]
+    tell_congestion_control(next((node for node in node_addresses if not node.is_loopback), node_addresses[0]))
     async with AsyncExitStack() as stack:
         registry = new_registry()
         metrics = EdgeMetrics(registry, settings.name, settings.region)
         node = await stack.enter_async_context(
-            GrpcNode.open(node_address, on_up=metrics.node_up, on_down=metrics.node_down, on_answer=metrics.answered)
+            NodePool.open(node_addresses, on_up=metrics.node_up, on_down=metrics.node_down, on_answer=metrics.answered)
         )
         core = await open_core(stack, settings, node, metrics)
         rpc = RpcServer(
@@ -108,7 +108,7 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
         add_AssetServiceServicer_to_server(assets, rpc.server)
         jobs = JobServicer(core.jobs, core.sessions, core.previews, core.webhooks)
         add_JobServiceServicer_to_server(jobs, rpc.server)
-        network = NetworkServicer(identity, Ways([node]), settings.probe_bytes)
+        network = NetworkServicer(identity, Ways(node.nodes), settings.probe_bytes)
         add_NetworkServiceServicer_to_server(network, rpc.server)
         health = Health(lambda: (node.address, node.is_up), rpc.draining.is_set)
         about = AboutPages(

@@ -57,7 +57,7 @@ from edge_gateway.library.catalog import LibraryCatalog
 from edge_gateway.library.service import Libraries
 from edge_gateway.library.setting import open_places
 from edge_gateway.metrics import EdgeMetrics
-from edge_gateway.nodes import GrpcNode
+from edge_gateway.node_pool import NodePool
 from edge_gateway.provenance.setting import marks_of
 from edge_gateway.settings import EdgeSettings
 from edge_gateway.webhooks.courier import Courier, CourierLimits
@@ -92,7 +92,7 @@ class Core:
     webhooks: WebhookService
     shelf: FaceShelf
     repository: SqliteJobs
-    node: GrpcNode
+    node: NodePool
     media: MediaLimits
     news: News
     gauge: Gauge
@@ -105,7 +105,7 @@ class Core:
     sweeper: Sweeper
 
 
-async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: GrpcNode, metrics: EdgeMetrics) -> Core:
+async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePool, metrics: EdgeMetrics) -> Core:
     """Make the parts; what must be closed at the end goes onto the stack.
 
     Raises:
@@ -337,6 +337,7 @@ async def _count(core: Core, tell: Callable[..., None]) -> None:
         tell(
             await core.repository.counts(),
             node_up=core.node.is_up,
+            nodes={standing.value: count for standing, count in core.node.counts().items()},
             queue_age_s=await core.repository.queue_age_s(),
             bits_s=core.node.up_bits_s,
         )

@@ -39,7 +39,8 @@ class EdgeMetrics:
         self._ended = self._counter("viseme_edge_jobs_ended", "Jobs that ended, and why.", "state", "reason")
         self._queue = self._gauge("viseme_edge_queue_depth", "Jobs that wait for their turn.")
         self._age = self._gauge("viseme_edge_queue_age_seconds", "How long the oldest of them has waited.")
-        self._node_up = self._gauge("viseme_edge_node_up", "1 while the node answers.")
+        self._node_up = self._gauge("viseme_edge_node_up", "1 while a node answers.")
+        self._nodes = self._gauge("viseme_edge_nodes", "The edge's nodes, by whether they get new work.", "state")
         self._rate = self._gauge(
             "viseme_edge_node_bits_per_second", "What the link to the node carries, where that was measured."
         )
@@ -133,13 +134,23 @@ class EdgeMetrics:
         """The node answered a question."""
         self._round_trips.labels(*self.here.values()).observe(seconds)
 
-    def counted(self, jobs: Mapping[JobState, int], *, node_up: bool, queue_age_s: float, bits_s: float | None) -> None:
-        """How many jobs stand where, and how the node's link is."""
+    def counted(
+        self,
+        jobs: Mapping[JobState, int],
+        *,
+        node_up: bool,
+        nodes: Mapping[str, int],
+        queue_age_s: float,
+        bits_s: float | None,
+    ) -> None:
+        """How many jobs stand where, how many nodes stand how, and how the link to them is."""
         for state in JobState:
             self._jobs.labels(*self.here.values(), state.value).set(jobs.get(state, 0))
         self._queue.labels(*self.here.values()).set(jobs.get(JobState.QUEUED, 0))
         self._age.labels(*self.here.values()).set(queue_age_s)
         self._node_up.labels(*self.here.values()).set(node_up)
+        for standing, count in nodes.items():
+            self._nodes.labels(*self.here.values(), standing).set(count)
         self._rate.labels(*self.here.values()).set(math.nan if bits_s is None else bits_s)
 
     def signs_until(self, ends: datetime) -> None:

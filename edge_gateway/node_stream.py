@@ -46,6 +46,11 @@ class NodeStream:
         self._on_down = on_down
         self._is_lost = False
 
+    @property
+    def address(self) -> str:
+        """Where the node is, for people."""
+        return self._address
+
     def lose(self) -> None:
         """End it here: its connection is dead."""
         self._is_lost = True

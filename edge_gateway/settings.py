@@ -7,6 +7,7 @@ from pydantic import Field
 
 from edge_gateway.label.policy import MOST_CHARACTERS, Language, Place
 from edge_gateway.library.setting import LibrarySettings
+from edge_gateway.node_setting import NodesSetting
 from edge_gateway.webhooks.hosts import HostsSetting
 from edge_gateway.webhooks.secret import SecretSetting
 from shared.settings import ServiceSettings
@@ -18,7 +19,10 @@ class EdgeSettings(ServiceSettings):
     listen: str = Field(default="127.0.0.1:50051", description="where clients call by gRPC")
     web: str = Field(default="127.0.0.1:7860", description="where browsers call")
     metrics: str = Field(default="127.0.0.1:9464", description="where Prometheus calls")
-    node: str = Field(default="127.0.0.1:50061", description="the inference node")
+    node: NodesSetting = Field(
+        default=("127.0.0.1:50061",),
+        description="the inference nodes; a job goes to the one where it waits least, and on from one that fails",
+    )
     data: Path = Field(default=Path("viseme-edge-data"), description="the directory that keeps everything")
     name: str = Field(default="edge", min_length=1, max_length=64, description="this edge's name")
     region: str = Field(default="", max_length=64, description="where this edge stands")

@@ -47,6 +47,8 @@ class Stack:
     edge_flags: tuple[str, ...] = ()
     node_flags: tuple[str, ...] = ()
     with_node: bool = True
+    more_nodes: tuple[str, ...] = ()
+    """Names of further nodes, such as ``node2``; they begin with ``node``."""
     node_at: str = ""
     """Where the edge calls the node, if that is not where it listens."""
     prefixes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -59,8 +61,8 @@ class Stack:
             self._temporary = tempfile.TemporaryDirectory(prefix="viseme-stack-", ignore_cleanup_errors=True)
             self.folder = Path(self._temporary.name)
         try:
-            if self.with_node:
-                self.start("node")
+            for name in ("node", *self.more_nodes) if self.with_node else ():
+                self.start(name)
             self.start("edge")
         except BaseException:
             self.close()
@@ -93,13 +95,13 @@ class Stack:
         if name in self.addresses:
             flags.append("--insecure")
         if name == "edge":
-            node = self.parts["node"].ready.addresses["rpc"] if "node" in self.parts else "127.0.0.1:1"
-            node = self.node_at or node
-            flags += ["--web", known.get("web", "127.0.0.1:0"), "--node", node]
+            flags += ["--web", known.get("web", "127.0.0.1:0")]
+            if "--node" not in self.edge_flags:
+                flags += ["--node", self.node_at or self._nodes()]
             # What is measured of the link must not decide what a test sees, unless it asks for that by a later flag.
             flags += ["--link-profile", "balanced", *self.edge_flags]
             module = "edge_gateway"
-        else:
+        else:  # a node
             flags += list(self.node_flags)
             module = "inference_node"
         reading, writing = os.pipe()
@@ -122,6 +124,10 @@ class Stack:
             process.wait()
             raise RuntimeError(f"{name} did not become ready; its log:\n{log.read_text()[-4000:]}")
         self.parts[name] = Part(name=name, process=process, ready=parse(line), log=log)
+
+    def _nodes(self) -> str:
+        nodes = [part.ready.addresses["rpc"] for name, part in self.parts.items() if name.startswith("node")]
+        return ",".join(nodes) or "127.0.0.1:1"
 
     def kill(self, name: str) -> None:
         """``kill -9`` a part, or its Triton for ``triton``; the rest of its children is its own business."""
@@ -176,7 +182,7 @@ class Stack:
 
     def close(self) -> None:
         """Stop everything."""
-        for name in ("edge", "node"):
+        for name in ("edge", *(part for part in self.parts if part != "edge")):
             if name in self.parts and self.parts[name].process.poll() is None:
                 self.stop(name)
         if self._temporary is not None:

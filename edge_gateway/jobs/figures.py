@@ -58,7 +58,10 @@ class Figures:
 class NodeLink(Protocol):
     """The way to the node."""
 
-    is_up: bool
+    @property
+    def is_up(self) -> bool:
+        """Whether it answered the last question."""
+        ...
 
     @property
     def round_trip_s(self) -> float | None:

@@ -192,6 +192,11 @@ class Meter:
 class RenderStream(Protocol):
     """One ``Render`` call; whatever goes wrong with it is raised by all three."""
 
+    @property
+    def address(self) -> str:
+        """Where the node is that it leads to, for people."""
+        ...
+
     async def send(self, message: ToNode) -> None:
         """Send one message; waits while the link is full."""
         ...
@@ -206,7 +211,7 @@ class RenderStream(Protocol):
 
 
 class InferenceNode(Protocol):
-    """A node.
+    """A node, or several that stand for each other.
 
     Raises:
         NodeUnavailableError: it does not answer.
@@ -227,6 +232,10 @@ class InferenceNode(Protocol):
         """Bits a second that the way to it and back carries, measured where that is not known."""
         ...
 
-    def render(self, meter: Meter) -> AbstractAsyncContextManager[RenderStream]:
-        """Open a ``Render`` call; leaving the context cancels it where it still runs."""
+    def has_another(self, address: str) -> bool:
+        """Whether another node than the one at that address could take a call at once."""
+        ...
+
+    def render(self, meter: Meter, engine: str) -> AbstractAsyncContextManager[RenderStream]:
+        """Open a ``Render`` call for an engine; leaving the context cancels it where it still runs."""
         ...

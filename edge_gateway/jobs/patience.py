@@ -74,13 +74,14 @@ class Patience:
             pause = max(error.retry_after_s, 0.05) * (1 + 0.25 * self._jitter())
         return max(0.0, min(pause, self._limit_s - (now - self._since)))
 
-    async def wait(self, error: VisemeError) -> None:
-        """Wait until the next try.
+    async def wait(self, error: VisemeError, *, at_once: bool = False) -> None:
+        """Wait until the next try, which may come at once where it goes to somebody else.
 
         Raises:
             VisemeError: patience is at its end.
         """
-        await asyncio.sleep(self.delay(error))
+        delay_s = self.delay(error)
+        await asyncio.sleep(0 if at_once else delay_s)
 
 
 async def again(

@@ -124,6 +124,8 @@ class RenderLeg:
         self._sent_bytes = 0
         self._told: tuple[str, str, list[int]] | None = None
         self._voice = spec.speech_digest.hex()
+        self._at = node.address
+        self._left = ""
         self.engine = spec.engine
         """The engine that renders, as the node says."""
 
@@ -140,7 +142,8 @@ class RenderLeg:
                 return
             call = _Call(self)
             try:
-                async with self._node.render(self._usage.meter) as stream:
+                async with self._node.render(self._usage.meter, self._spec.engine) as stream:
+                    self._at = stream.address
                     await call.run(stream)
             except DiskFullError:
                 raise
@@ -150,11 +153,14 @@ class RenderLeg:
                 await self._wait(error, call.ordered)
 
     async def _wait(self, error: VisemeError, ordered: set[int]) -> None:
-        """Say what is waited for, and wait before the next try."""
+        """Say what is waited for, and wait before the next try; another node is tried at once."""
         again = sorted(ordered & self._orders.missing.keys())
+        is_full = isinstance(error, ResourceExhaustedError)
+        goes_elsewhere = (is_full or error.retry_after_s is None) and self._node.has_another(self._at)
         if self._patience.is_new:
+            begin = "Leaving" if goes_elsewhere else "Waiting for"
             which = f" {len(again)} segments that were in flight will be ordered again." if again else ""
-            message = f"Waiting for the node at {self._node.address}: {error.message.rstrip('.')}.{which}"
+            message = f"{begin} the node at {self._at}: {error.message.rstrip('.')}.{which}"
             await self._journal.record(
                 self._spec.job_id, Notice(severity=Severity.WARNING, reason=error.reason, message=message)
             )
@@ -165,23 +171,27 @@ class RenderLeg:
             _LOG.warning(
                 "render stream ended",
                 job_id=self._spec.job_id,
-                node=self._node.address,
+                node=self._at,
                 reason=error.reason,
                 error=error.message,
                 again=again,
             )
-        await self._patience.wait(error)
+        self._left = self._left or self._at
+        # A node that fails is not ready for a while, so that this ends even where one after the other does.
+        await self._patience.wait(error, at_once=goes_elsewhere)
 
     async def recovered(self, node: str) -> None:
-        """The node works again: say so if somebody was told to wait."""
+        """A node works again: say so if somebody was told to wait."""
         self._told = None
+        left, self._left = self._left, ""
         if self._patience.calm():
-            count = len(self._orders.missing)
-            message = f"The node {node} at {self._node.address} renders again; {count} segments are ordered anew."
-            _LOG.info("render stream taken up", job_id=self._spec.job_id, node=self._node.address, missing=count)
-            await self._journal.record(
-                self._spec.job_id, Notice(severity=Severity.INFO, reason="node_resumed", message=message)
-            )
+            count, moved = len(self._orders.missing), left != self._at
+            done = "goes on with the job" if moved else "renders again"
+            message = f"The node {node} at {self._at} {done}; {count} segments are ordered anew."
+            _LOG.info("render stream taken up", job_id=self._spec.job_id, node=self._at, missing=count)
+            reason = "node_changed" if moved else "node_resumed"
+            notice = Notice(severity=Severity.INFO, reason=reason, message=message)
+            await self._journal.record(self._spec.job_id, notice)
 
     def progressed(self, told: SegmentProgress) -> None:
         """A segment has come further."""

@@ -89,9 +89,13 @@ class StandingNode:
     async def rate(self) -> float:
         raise NotImplementedError
 
+    def has_another(self, address: str) -> bool:
+        del address
+        return False
+
     @asynccontextmanager
-    async def render(self, meter: Meter) -> AsyncIterator["StandingNode"]:
-        del meter
+    async def render(self, meter: Meter, engine: str) -> AsyncIterator["StandingNode"]:
+        del meter, engine
         self.calls += 1
         yield self
 
