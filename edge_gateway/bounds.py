@@ -98,6 +98,7 @@ def pipeline_settings(settings: EdgeSettings) -> PipelineSettings:
             piece_bytes=settings.node_piece_bytes,
             segment_bytes=settings.node_segment_bytes,
             patience_s=settings.node_patience_s,
+            outage_s=settings.node_outage_s,
             silence_s=settings.node_silence_s,
         ),
     )

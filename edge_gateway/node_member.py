@@ -5,6 +5,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
+from edge_gateway.jobs.node import NodeStatus
 from edge_gateway.nodes import GrpcNode
 from shared.errors import ResourceExhaustedError, VisemeError
 
@@ -24,6 +25,8 @@ class Standing(Enum):
     """It has not answered the last question, or its networks do not."""
     EJECTED = "ejected"
     """A stream to it has failed; it is left alone for a while."""
+    DRAINING = "draining"
+    """It has said that it is about to end."""
 
 
 class Member:
@@ -42,6 +45,7 @@ class Member:
         self._failures = 0
         self._aside_until = 0.0
         self._segment_s = _SEGMENT_S
+        self._drains_as: NodeStatus | None = None
 
     @property
     def address(self) -> str:
@@ -51,6 +55,8 @@ class Member:
     @property
     def standing(self) -> Standing:
         """Whether it gets new streams now."""
+        if self._drains_as is not None and self._drains_as is self.node.last and self.node.is_up:
+            return Standing.DRAINING
         if self._clock() < self._aside_until:
             return Standing.EJECTED
         last = self.node.last
@@ -72,6 +78,10 @@ class Member:
         if self.node.last is None:
             return None
         return not engine or any(card.name == engine for card in self.node.last.engines)
+
+    def drains(self) -> None:
+        """It has said that it is about to end; that holds until it answers a question again."""
+        self._drains_as = self.node.last
 
     def failed(self, error: VisemeError) -> None:
         """A stream ended with an error: leave the node alone, for longer each time.

@@ -158,11 +158,16 @@ class NodePool:
         """Open a ``Render`` call where a segment would wait least; a node with which it fails is left alone then."""
         member = self._pick(engine)
         member.streams += 1
+        drains = False
         try:
             async with member.node.render(meter) as stream:
-                yield _Watched(stream, member)
+                try:
+                    yield _Watched(stream, member)
+                finally:
+                    drains = stream.is_draining
         except (UnavailableError, ResourceExhaustedError, DeadlineError) as error:
-            self._fail(member, error)
+            if not drains:  # to end in good order is no failure
+                self._fail(member, error)
             raise
         finally:
             member.streams -= 1
@@ -189,7 +194,7 @@ class NodePool:
         return min(able, key=lambda member: (_RANKS[member.standing], member.aside_s, round(member.wait_s, _DIGITS)))
 
 
-_RANKS: Final = {Standing.READY: 0, Standing.DOWN: 1, Standing.EJECTED: 2}
+_RANKS: Final = {Standing.READY: 0, Standing.DOWN: 1, Standing.EJECTED: 2, Standing.DRAINING: 3}
 
 
 class _Watched:
@@ -203,11 +208,17 @@ class _Watched:
     def address(self) -> str:
         return self._member.address
 
+    @property
+    def is_draining(self) -> bool:
+        return self._stream.is_draining
+
     async def send(self, message: ToNode) -> None:
         await self._stream.send(message)
 
     async def receive(self) -> FromNode | None:
         message = await self._stream.receive()
+        if self._stream.is_draining:
+            self._member.drains()
         if isinstance(message, RenderedPiece) and message.card is not None:
             self._member.rendered(message.card.infer_s)
         return message

@@ -45,11 +45,17 @@ class NodeStream:
         self._on_up = on_up
         self._on_down = on_down
         self._is_lost = False
+        self._is_draining = False
 
     @property
     def address(self) -> str:
         """Where the node is, for people."""
         return self._address
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the node has said that it is about to end."""
+        return self._is_draining
 
     def lose(self) -> None:
         """End it here: its connection is dead."""
@@ -78,6 +84,7 @@ class NodeStream:
         size = response.ByteSize()
         self._meter.down_bytes += size
         self._on_down(size)
+        self._is_draining = self._is_draining or response.draining
         return answer_of(response)
 
     async def end(self) -> None:

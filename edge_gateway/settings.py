@@ -47,7 +47,12 @@ class EdgeSettings(ServiceSettings):
     )
     node_piece_bytes: int = Field(default=64 << 10, ge=1 << 10, le=1 << 20, description="bytes in one message to it")
     node_segment_bytes: int = Field(default=16 << 20, ge=1 << 16, description="largest segment that it may return")
-    node_patience_s: float = Field(default=120.0, ge=0, description="time without progress after which a job fails")
+    node_patience_s: float = Field(
+        default=120.0, ge=0, description="time without progress after which a job fails, though a node answers"
+    )
+    node_outage_s: float = Field(
+        default=86_400.0, ge=0, description="time for which jobs wait while no node answers at all"
+    )
     node_silence_s: float = Field(default=60.0, gt=0, description="time of silence after which a stream is given up")
     node_poll_s: float = Field(default=5.0, gt=0, description="time between two questions for its state")
 

@@ -249,7 +249,9 @@ def _rpc(
     settings: NodeSettings, listen: Address, service: NodeService, page: CollectorRegistry, metrics: NodeMetrics
 ) -> RpcServer:
     rpc = RpcServer(listen, services=[SERVICE], observe=CallMetrics(page, metrics.here), grace_s=settings.grace_seconds)
-    add_RenderServiceServicer_to_server(RenderServicer(service, version=version()), rpc.server)
+    add_RenderServiceServicer_to_server(
+        RenderServicer(service, version=version(), is_draining=rpc.draining.is_set), rpc.server
+    )
     return rpc
 
 

@@ -197,6 +197,11 @@ class RenderStream(Protocol):
         """Where the node is that it leads to, for people."""
         ...
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether the node has said that it is about to end, so that it had better get no more orders."""
+        ...
+
     async def send(self, message: ToNode) -> None:
         """Send one message; waits while the link is full."""
         ...
@@ -230,6 +235,11 @@ class InferenceNode(Protocol):
 
     async def rate(self) -> float:
         """Bits a second that the way to it and back carries, measured where that is not known."""
+        ...
+
+    @property
+    def is_up(self) -> bool:
+        """Whether any node answered the last question."""
         ...
 
     def has_another(self, address: str) -> bool:

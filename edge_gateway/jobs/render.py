@@ -63,7 +63,9 @@ class RenderSettings:
     segment_bytes: int
     """Largest rendered segment that is taken, and what may have arrived of all that are not whole."""
     patience_s: float
-    """Seconds without any progress after which a job fails."""
+    """Seconds without any progress after which a job fails, though a node answers."""
+    outage_s: float
+    """Seconds for which no node may answer at all before it fails."""
     silence_s: float
     """Seconds after which a node that owes segments and says nothing is given up."""
 
@@ -119,7 +121,7 @@ class RenderLeg:
         self._board = board
         self._settings = settings
         self._on_rendered = on_rendered
-        self._patience = Patience(settings.patience_s)
+        self._patience = Patience(settings.patience_s, settings.outage_s)
         self._partial: dict[int, int] = {}
         self._sent_bytes = 0
         self._told: tuple[str, str, list[int]] | None = None
@@ -178,7 +180,7 @@ class RenderLeg:
             )
         self._left = self._left or self._at
         # A node that fails is not ready for a while, so that this ends even where one after the other does.
-        await self._patience.wait(error, at_once=goes_elsewhere)
+        await self._patience.wait(error, at_once=goes_elsewhere, is_absent=not self._node.is_up)
 
     async def recovered(self, node: str) -> None:
         """A node works again: say so if somebody was told to wait."""
@@ -267,6 +269,7 @@ class _Call:
         self._arrivals = Arrivals(segment_bytes=self._settings.segment_bytes, crop_px=self._spec.crop_px)
         self._heard_at = time.monotonic()
         self._is_over = False
+        self._drains = False
 
     async def run(self, stream: RenderStream) -> None:
         """Work until every order is met or the call breaks."""
@@ -318,6 +321,8 @@ class _Call:
         return bool(self._acks or self._needed or self._orders.is_done or self._next_order() is not None)
 
     def _next_order(self) -> SegmentOrder | None:
+        if self._drains:
+            return None
         order = next((order for segment, order in self._orders.missing.items() if segment not in self.ordered), None)
         if order is None:
             return None
@@ -374,6 +379,10 @@ class _Call:
         while (message := await stream.receive()) is not None:
             self._heard_at = time.monotonic()
             await self._take(message)
+            if stream.is_draining and not self._orders.is_done:
+                self._drains = True
+                if not self.ordered & self._orders.missing.keys():
+                    raise NodeUnavailableError("the node is about to end and has rendered all that was ordered")
         if not self._orders.is_done:
             raise NodeUnavailableError("the node ended the call early")
 

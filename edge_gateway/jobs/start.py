@@ -4,10 +4,10 @@ The speech must be whole for that, since its length decides what is rendered; of
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from edge_gateway.assets.asset import AssetKind, check_pictures
 from edge_gateway.jobs import notices
@@ -25,6 +25,8 @@ from edge_gateway.jobs.work import PipelineSettings, Work
 from shared.errors import InvalidInputError, VisemeError
 from shared.media.probe import MediaInfo
 from shared.media.profile import PROFILES, LinkProfile
+
+T = TypeVar("T")
 
 _PROFILE: Final = "profile.json"
 _ABSENT_S: Final = 1.0
@@ -132,8 +134,7 @@ class Starter:
         held = await asyncio.to_thread(work.files.read_json, "engine.json")
         if held is not None:
             return EngineCard(**held)
-        patience = Patience(self._settings.render.patience_s)
-        status = await again(self._node.status, patience, lambda error: self._say_waiting(work.job.job_id, error))
+        status = await self._again(work, self._node.status)
         name = work.job.options.engine
         for engine in status.engines:
             if engine.name == name or (not name and engine.is_default):
@@ -156,14 +157,19 @@ class Starter:
         held = await asyncio.to_thread(work.files.read_json, _PROFILE)
         if held is not None and held["name"] in PROFILES:
             return PROFILES[held["name"]]
-        patience = Patience(self._settings.render.patience_s)
-        profile = await again(
-            lambda: choose(self._settings.profiles, self._faces, ask, self._node),
-            patience,
-            lambda error: self._say_waiting(work.job.job_id, error),
-        )
+        profile = await self._again(work, lambda: choose(self._settings.profiles, self._faces, ask, self._node))
         await asyncio.to_thread(work.files.write_json, _PROFILE, {"name": profile.name})
         return profile
+
+    async def _again(self, work: Work, call: Callable[[], Awaitable[T]]) -> T:
+        """Ask a node until it answers, or patience is at its end."""
+        patience = Patience(self._settings.render.patience_s, self._settings.render.outage_s)
+        return await again(
+            call,
+            patience,
+            lambda error: self._say_waiting(work.job.job_id, error),
+            is_absent=lambda: not self._node.is_up,
+        )
 
     async def _say_waiting(self, job_id: str, error: VisemeError) -> None:
         message = f"Waiting for the node at {self._node.address}: {error.message.rstrip('.')}."

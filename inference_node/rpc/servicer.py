@@ -1,6 +1,6 @@
 """``viseme.inference.v1.RenderService``: translates and calls the service, nothing else."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -23,11 +23,13 @@ class RenderServicer(RenderServiceServicer):
     Args:
         service: What does the work.
         version: The software's version.
+        is_draining: Whether the node is about to end.
     """
 
-    def __init__(self, service: NodeService, *, version: str) -> None:
+    def __init__(self, service: NodeService, *, version: str, is_draining: Callable[[], bool] = lambda: False) -> None:
         self._service = service
         self._version = version
+        self._is_draining = is_draining
 
     async def Render(
         self, request_iterator: AsyncIterator[pb.RenderRequest], context: Context
@@ -36,7 +38,9 @@ class RenderServicer(RenderServiceServicer):
         del context
         async with aclosing(self._service.render(messages_of(request_iterator))) as replies:
             async for reply in replies:
-                yield response_of(reply)
+                response = response_of(reply)
+                response.draining = self._is_draining()
+                yield response
 
     async def MeasureLink(
         self, request_iterator: AsyncIterator[pb.MeasureLinkRequest], context: Context

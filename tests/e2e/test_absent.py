@@ -18,7 +18,7 @@ pytestmark = pytest.mark.stack
 
 NOBODY = "127.0.0.1:1"
 UNAVAILABLE = 4
-SHORT = ("--node-patience-s", "2")
+SHORT = ("--node-patience-s", "2", "--node-outage-s", "2")
 
 
 def _told(lines: str) -> list[dict[str, Any]]:

@@ -87,7 +87,7 @@ async def test_a_node_that_fails_is_left_alone_and_the_other_taken() -> None:
         assert await fails(pool) == first
         assert await taken(pool) == second
         assert not pool.has_another(second)
-        assert pool.counts() == {Standing.READY: 1, Standing.DOWN: 0, Standing.EJECTED: 1}
+        assert pool.counts() == {Standing.READY: 1, Standing.DOWN: 0, Standing.EJECTED: 1, Standing.DRAINING: 0}
 
 
 async def test_a_node_that_does_not_answer_or_whose_networks_do_not_is_passed_by() -> None:
@@ -139,6 +139,17 @@ async def test_a_node_is_left_alone_for_longer_each_time_until_it_renders() -> N
         member.rendered(0.5)
         member.failed(NodeUnavailableError("gone"))
         assert member.aside_s == 1
+
+
+async def test_a_node_that_drains_gets_no_more_until_it_answers_again() -> None:
+    async with pool_of(Told("a"), Told("b", queued=5)) as (pool, (first, second)):
+        await pool.status()
+        drained, _ = pool.members
+        drained.drains()
+        assert drained.standing is Standing.DRAINING
+        assert await taken(pool) == second
+        await pool.status()
+        assert await taken(pool) == first
 
 
 async def test_a_full_node_is_left_alone_as_long_as_it_asks_and_one_that_wants_the_call_again_is_not() -> None:

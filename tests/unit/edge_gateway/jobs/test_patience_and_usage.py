@@ -76,3 +76,23 @@ def test_figures_go_on_after_a_restart() -> None:
     after.add(Stage.INFER, 0.0, 1.0)
     assert after.stages[Stage.INFER] == 3.0
     assert after.meter.up_bytes == 7
+
+
+def test_where_nobody_answers_patience_lasts_longer_and_begins_anew_once_somebody_does() -> None:
+    clock = Clock()
+    patience = Patience(10, 1000, jitter=lambda: 0.0, clock=clock)
+    gone = NodeUnavailableError("gone")
+    for _ in range(9):
+        patience.delay(gone, is_absent=True)
+        clock.now += 100
+    patience.delay(gone)
+    clock.now += 9
+    patience.delay(gone)
+    clock.now += 1
+    with pytest.raises(NodeUnavailableError, match="given up after 10 s"):
+        patience.delay(gone)
+    patience.reset()
+    patience.delay(gone, is_absent=True)
+    clock.now += 1000
+    with pytest.raises(NodeUnavailableError, match="given up after 1000 s"):
+        patience.delay(gone, is_absent=True)

@@ -72,6 +72,8 @@ class StandingNode:
     """Takes everything, asks for every crop and renders what it is told to."""
 
     address = "there"
+    is_draining = False
+    is_up = True
 
     def __init__(self, *, takes_crops: bool = True) -> None:
         self.takes_crops = takes_crops
@@ -172,6 +174,7 @@ async def leg_of(node: StandingNode, face: Face, folder: Path, **settings: float
                 "segment_bytes": 1 << 20,
                 "piece_bytes": CROP_BYTES,
                 "patience_s": 60,
+                "outage_s": 60,
                 "silence_s": 60,
             }
             | settings

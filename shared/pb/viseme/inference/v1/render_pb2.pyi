@@ -731,6 +731,11 @@ class RenderResponse(_message.Message):
     NEED_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     RENDERED_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    draining: _builtins.bool
+    """True once the node is about to end: it renders what was ordered on this stream and had better get no more. It comes
+    beside whatever is said anyway, so that an edge which does not know it goes on as before.
+    """
     @_builtins.property
     def accepted(self) -> Global___RenderAccepted:
         """Answers the spec."""
@@ -754,10 +759,11 @@ class RenderResponse(_message.Message):
         need: Global___CropNeed | None = ...,
         progress: Global___SegmentProgress | None = ...,
         rendered: Global___RenderedPiece | None = ...,
+        draining: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "message", b"message", "need", b"need", "progress", b"progress", "rendered", b"rendered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "message", b"message", "need", b"need", "progress", b"progress", "rendered", b"rendered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "draining", b"draining", "message", b"message", "need", b"need", "progress", b"progress", "rendered", b"rendered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["accepted", "need", "progress", "rendered"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
