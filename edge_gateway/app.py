@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from edge_gateway.bounds import (
     web_limits,
@@ -14,7 +16,9 @@ from edge_gateway.core import Core, open_core, running
 from edge_gateway.identity import Identity
 from edge_gateway.jobs.pace import Pace
 from edge_gateway.metrics import EdgeMetrics
+from edge_gateway.neighbours import Neighbours
 from edge_gateway.node_pool import NodePool
+from edge_gateway.peers import Peers
 from edge_gateway.rpc.assets import AssetServicer
 from edge_gateway.rpc.jobs import JobServicer
 from edge_gateway.rpc.network import NetworkServicer
@@ -58,6 +62,14 @@ _SERVICES = (
 )
 
 
+class Pages(Protocol):
+    """Pages that belong together."""
+
+    def routes(self) -> list[Route]:
+        """What the application answers there."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
     """Where a running edge listens."""
@@ -74,7 +86,7 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
     At the end it says NOT_SERVING, gives calls their grace and stops; jobs that run then go on at the next start.
 
     Raises:
-        InvalidInputError: an address in the settings is none.
+        InvalidInputError: an address in the settings is none, or the peers are not to be read.
         ConflictError: an address cannot be listened on, or another edge has the data folder.
     """
     listen = parse_listen(settings.listen, insecure=settings.insecure)
@@ -82,6 +94,7 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
     scraped = parse_listen(settings.metrics, field="metrics", insecure=settings.insecure)
     node_addresses = [parse_address(node, field="node") for node in settings.node]
     tell_congestion_control(next((node for node in node_addresses if not node.is_loopback), node_addresses[0]))
+    peers = await asyncio.to_thread(Peers, settings.peers)
     async with AsyncExitStack() as stack:
         registry = new_registry()
         metrics = EdgeMetrics(registry, settings.name, settings.region)
@@ -104,11 +117,12 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
             address=lambda: str(here[-1]),
             engines=node.engines,
         )
+        neighbours = Neighbours(identity, peers)
         assets = AssetServicer(core.assets, core.libraries, core.gallery, identity, core.media)
         add_AssetServiceServicer_to_server(assets, rpc.server)
         jobs = JobServicer(core.jobs, core.sessions, core.previews, core.webhooks)
         add_JobServiceServicer_to_server(jobs, rpc.server)
-        network = NetworkServicer(identity, Ways(node.nodes), settings.probe_bytes)
+        network = NetworkServicer(neighbours, Ways(node.nodes), settings.probe_bytes)
         add_NetworkServiceServicer_to_server(network, rpc.server)
         health = Health(lambda: (node.address, node.is_up), rpc.draining.is_set)
         about = AboutPages(
@@ -119,7 +133,9 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
             libraries=core.libraries,
             limits=Limits.of(core.assets.limits, core.media, web_limits(settings)),
         )
-        site = _site(core, health, Page(await asyncio.to_thread(pack)), about, web_limits(settings))
+        limits = web_limits(settings)
+        page = Page(await asyncio.to_thread(pack))
+        site = _site(core, limits, health, page, about, NetworkPages(limits, neighbours))
         await stack.enter_async_context(running(core, metrics, settings.node_poll_s))
         metrics_at = stack.enter_context(serve_metrics(registry, scraped))
         head = HeadLimits(bytes=settings.web_head_bytes, seconds=settings.web_head_s)
@@ -134,11 +150,9 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
         yield Addresses(rpc=rpc_at, web=web_at, metrics=metrics_at)
 
 
-def _site(core: Core, health: Health, page: Page, about: AboutPages, limits: WebLimits) -> Starlette:
+def _site(core: Core, limits: WebLimits, *about: Pages) -> Starlette:
     parts = (
-        health,
-        page,
-        about,
+        *about,
         TusFiles(core.streams),
         AssetPages(core.assets, core.gallery),
         Content(core.assets, core.jobs),
@@ -148,7 +162,6 @@ def _site(core: Core, health: Health, page: Page, about: AboutPages, limits: Web
         LibraryPages(core.libraries, limits),
         EventPages(core.news, core.gauge, limits),
         ArchivePages(core.archives, limits),
-        NetworkPages(limits),
         OpenApiPages(OPERATIONS, version()),
     )
     routes = merged(route for part in parts for route in part.routes())

@@ -27,6 +27,10 @@ class EdgeSettings(ServiceSettings):
     name: str = Field(default="edge", min_length=1, max_length=64, description="this edge's name")
     region: str = Field(default="", max_length=64, description="where this edge stands")
 
+    peers: str = Field(
+        default="", description="the other edges: a TOML or JSON file, or dns:NAME:PORT; clients are told of them"
+    )
+
     jobs_at_once: int = Field(default=2, ge=1, le=64, description="jobs that run at once")
     queue_limit: int = Field(default=1000, ge=1, description="jobs that may wait")
     segment_seconds: float = Field(default=2.0, ge=0.5, le=10, description="length of a segment")

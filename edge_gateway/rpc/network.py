@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 
-from edge_gateway.identity import Identity
+from edge_gateway.neighbours import Neighbours
 from edge_gateway.rpc import convert
 from edge_gateway.rpc.context import Context
 from edge_gateway.ways import Way, Ways
@@ -25,8 +25,8 @@ def _node(way: Way) -> pb.Node:
 class NetworkServicer(NetworkServiceServicer):
     """Measures the way to the client and says which edges there are."""
 
-    def __init__(self, identity: Identity, ways: Ways, probe_bytes: int) -> None:
-        self._identity = identity
+    def __init__(self, neighbours: Neighbours, ways: Ways, probe_bytes: int) -> None:
+        self._neighbours = neighbours
         self._ways = ways
         self._probe_bytes = probe_bytes
 
@@ -51,8 +51,10 @@ class NetworkServicer(NetworkServiceServicer):
     async def ListEdges(self, request: pb.ListEdgesRequest, context: Context) -> pb.ListEdgesResponse:
         """Lists the edges."""
         del request, context
-        this = self._identity
-        return pb.ListEdgesResponse(edges=[pb.Edge(name=this.name, region=this.region, address=this.address())])
+        edges = await self._neighbours.edges()
+        return pb.ListEdgesResponse(
+            edges=[pb.Edge(name=edge.name, region=edge.region, address=edge.address, web=edge.web) for edge in edges]
+        )
 
     async def ListNodes(self, request: pb.ListNodesRequest, context: Context) -> pb.ListNodesResponse:
         """Lists the nodes, with what is known of the way to them."""

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from edge_gateway.neighbours import Neighbours
 from edge_gateway.web.answer import NO_STORE, answered, reading, writing
 from edge_gateway.web.asks import read_number
 from edge_gateway.web.limits import WebLimits
@@ -24,20 +25,40 @@ class Received(Told):
     received_bytes: int
 
 
+class NearEdge(Told):
+    """An edge that can be used."""
+
+    name: str
+    region: str
+    address: str
+    """Where it listens for gRPC."""
+    web: str
+    """The URL of its page; empty where that is not known."""
+
+
+class Edges(Told):
+    """The edges that this one knows, itself first."""
+
+    edges: list[NearEdge]
+
+
 class NetworkPages:
-    """Answers measurements.
+    """Answers measurements, and says which edges there are.
 
     Args:
-        limits: How large they may be.
+        limits: How large measurements may be.
+        neighbours: The edges.
     """
 
-    def __init__(self, limits: WebLimits) -> None:
+    def __init__(self, limits: WebLimits, neighbours: Neighbours) -> None:
         self._limits = limits
+        self._neighbours = neighbours
 
     def routes(self) -> list[Route]:
         """What the application answers here."""
         return [
             Route("/ping", self.ping, methods=["GET"]),
+            Route("/edges", reading(self.edges), methods=["GET"]),
             Route("/probe", reading(self.down), methods=["GET"]),
             Route("/probe", writing(self.up), methods=["POST"]),
         ]
@@ -46,6 +67,13 @@ class NetworkPages:
         """Nothing, at once."""
         del request
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=NO_STORE)
+
+    async def edges(self, request: Request) -> Response:
+        """This edge and its peers."""
+        del request
+        edges = await self._neighbours.edges()
+        told = [NearEdge(name=edge.name, region=edge.region, address=edge.address, web=edge.web) for edge in edges]
+        return answered(Edges(edges=told))
 
     async def down(self, request: Request) -> Response:
         """So many bytes that nothing on the way can make smaller."""

@@ -119,6 +119,14 @@ _ABOUT: Final = (
         "What the edge can do, what it refuses, and how it stands.",
         _json(about.Status, "The edge."),
     ),
+    _operation(
+        "GET",
+        "/edges",
+        "listEdges",
+        "edge",
+        "This edge and its peers.",
+        _json(network.Edges, "The edges, this one first."),
+    ),
     _operation("GET", "/ping", "ping", "edge", "Nothing, at once: to measure a round trip.", _nothing("Here.")),
     _operation(
         "GET",

@@ -391,7 +391,7 @@ async def test_cancelling_ends_the_stream_and_frees_everything(tmp_path: Path) -
 
 
 async def test_a_node_that_is_not_there_fails_the_job_with_its_address(tmp_path: Path) -> None:
-    async with running_edge(tmp_path, "127.0.0.1:1", node_patience_s=0.3) as client:
+    async with running_edge(tmp_path, "127.0.0.1:1", node_outage_s=0.3) as client:
         job = await client.submit()
         events = await client.events(job.job_id)
         error = (await client.job(job.job_id)).error
@@ -510,7 +510,15 @@ async def test_a_session_answers_pings_refuses_unknown_jobs_and_goes_on(tmp_path
 
 
 async def test_the_edge_says_what_it_can_and_how_far_away_it_is(tmp_path: Path) -> None:
-    async with running_node(EchoNode()) as address, running_edge(tmp_path, address, name="here") as client:
+    peers = tmp_path / "edges.toml"
+    peers.write_text(
+        '[[edges]]\nname = "there"\nregion = "asia"\naddress = "10.9.8.7:50051"\n'
+        '[[edges]]\nname = "here"\naddress = "edge.example.org:50051"\nweb = "https://edge.example.org"\n'
+    )
+    async with (
+        running_node(EchoNode()) as address,
+        running_edge(tmp_path / "edge", address, name="here", peers=str(peers)) as client,
+    ):
         job = await client.submit()
         await client.events(job.job_id)
         told = await client.assets.GetCapabilities(asset_pb2.GetCapabilitiesRequest())
@@ -524,8 +532,9 @@ async def test_the_edge_says_what_it_can_and_how_far_away_it_is(tmp_path: Path) 
             (1, 100, 20),
             (2, 100, 30),
         ]
-        (only,) = (await network.ListEdges(network_pb2.ListEdgesRequest())).edges
-        assert only.name == "here"
+        here, there = (await network.ListEdges(network_pb2.ListEdgesRequest())).edges
+        assert (here.name, here.address, here.web) == ("here", "edge.example.org:50051", "https://edge.example.org")
+        assert (there.name, there.region, there.address) == ("there", "asia", "10.9.8.7:50051")
 
 
 async def test_faces_beyond_the_limit_go_when_their_job_is_over(tmp_path: Path) -> None:

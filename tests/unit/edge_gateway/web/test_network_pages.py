@@ -7,6 +7,9 @@ import aiohttp
 import pytest
 from starlette.applications import Starlette
 
+from edge_gateway.identity import Identity
+from edge_gateway.neighbours import Neighbours
+from edge_gateway.peers import Peers
 from edge_gateway.web.limits import WebLimits
 from edge_gateway.web.network import NetworkPages
 from edge_gateway.web.server import serve_web
@@ -17,7 +20,8 @@ LIMITS = WebLimits(body_bytes=100, body_s=0.3, stall_s=1, probe_bytes=5000, job_
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    app = Starlette(routes=NetworkPages(LIMITS).routes())
+    identity = Identity(version="0", name="here", region="eu", address=lambda: "127.0.0.1:50051", engines=tuple)
+    app = Starlette(routes=NetworkPages(LIMITS, Neighbours(identity, Peers(""))).routes())
     async with (
         serve_web(app, Address(host="127.0.0.1", port=0), grace_s=0.5) as address,
         aiohttp.ClientSession(f"http://{address}") as http,
@@ -69,3 +73,9 @@ async def test_a_measurement_that_does_not_come_is_given_up(http: aiohttp.Client
 async def test_pages_of_other_hosts_may_not_send(http: aiohttp.ClientSession, headers: dict[str, str]) -> None:
     async with http.post("/probe", data=b"x", headers=headers) as answer:
         assert (answer.status, (await answer.json())["error"]["field"]) == (403, next(iter(headers)))
+
+
+async def test_an_edge_without_peers_names_itself(http: aiohttp.ClientSession) -> None:
+    async with http.get("/edges") as answer:
+        (only,) = (await answer.json())["edges"]
+    assert only == {"name": "here", "region": "eu", "address": "127.0.0.1:50051", "web": ""}

@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fviseme/gateway/v1/network.proto\x12\x11viseme.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\x0cProbeRequest\x12\r\n\x05nonce\x18\x01 \x01(\x04\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x14\n\x0c\x61nswer_bytes\x18\x03 \x01(\r\"q\n\rProbeResponse\x12\r\n\x05nonce\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12\x16\n\x0ereceived_bytes\x18\x04 \x01(\x04\"\x12\n\x10ListEdgesRequest\"5\n\x04\x45\x64ge\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\";\n\x11ListEdgesResponse\x12&\n\x05\x65\x64ges\x18\x01 \x03(\x0b\x32\x17.viseme.gateway.v1.Edge\"#\n\x10ListNodesRequest\x12\x0f\n\x07measure\x18\x01 \x01(\x08\"\xc0\x01\n\x04Node\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05is_up\x18\x03 \x01(\x08\x12\x14\n\x0c\x65ngine_ready\x18\x04 \x01(\x08\x12-\n\nround_trip\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0f\x62its_per_second\x18\x06 \x01(\x01\x12\x17\n\x0fqueued_segments\x18\x07 \x01(\r\x12\x13\n\x0bqueue_limit\x18\x08 \x01(\r\";\n\x11ListNodesResponse\x12&\n\x05nodes\x18\x01 \x03(\x0b\x32\x17.viseme.gateway.v1.Node2\x90\x02\n\x0eNetworkService\x12N\n\x05Probe\x12\x1f.viseme.gateway.v1.ProbeRequest\x1a .viseme.gateway.v1.ProbeResponse(\x01\x30\x01\x12V\n\tListEdges\x12#.viseme.gateway.v1.ListEdgesRequest\x1a$.viseme.gateway.v1.ListEdgesResponse\x12V\n\tListNodes\x12#.viseme.gateway.v1.ListNodesRequest\x1a$.viseme.gateway.v1.ListNodesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fviseme/gateway/v1/network.proto\x12\x11viseme.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\x0cProbeRequest\x12\r\n\x05nonce\x18\x01 \x01(\x04\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x14\n\x0c\x61nswer_bytes\x18\x03 \x01(\r\"q\n\rProbeResponse\x12\r\n\x05nonce\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12\x16\n\x0ereceived_bytes\x18\x04 \x01(\x04\"\x12\n\x10ListEdgesRequest\"B\n\x04\x45\x64ge\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x0b\n\x03web\x18\x04 \x01(\t\";\n\x11ListEdgesResponse\x12&\n\x05\x65\x64ges\x18\x01 \x03(\x0b\x32\x17.viseme.gateway.v1.Edge\"#\n\x10ListNodesRequest\x12\x0f\n\x07measure\x18\x01 \x01(\x08\"\xc0\x01\n\x04Node\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05is_up\x18\x03 \x01(\x08\x12\x14\n\x0c\x65ngine_ready\x18\x04 \x01(\x08\x12-\n\nround_trip\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0f\x62its_per_second\x18\x06 \x01(\x01\x12\x17\n\x0fqueued_segments\x18\x07 \x01(\r\x12\x13\n\x0bqueue_limit\x18\x08 \x01(\r\";\n\x11ListNodesResponse\x12&\n\x05nodes\x18\x01 \x03(\x0b\x32\x17.viseme.gateway.v1.Node2\x90\x02\n\x0eNetworkService\x12N\n\x05Probe\x12\x1f.viseme.gateway.v1.ProbeRequest\x1a .viseme.gateway.v1.ProbeResponse(\x01\x30\x01\x12V\n\tListEdges\x12#.viseme.gateway.v1.ListEdgesRequest\x1a$.viseme.gateway.v1.ListEdgesResponse\x12V\n\tListNodes\x12#.viseme.gateway.v1.ListNodesRequest\x1a$.viseme.gateway.v1.ListNodesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,15 +41,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTEDGESREQUEST']._serialized_start=304
   _globals['_LISTEDGESREQUEST']._serialized_end=322
   _globals['_EDGE']._serialized_start=324
-  _globals['_EDGE']._serialized_end=377
-  _globals['_LISTEDGESRESPONSE']._serialized_start=379
-  _globals['_LISTEDGESRESPONSE']._serialized_end=438
-  _globals['_LISTNODESREQUEST']._serialized_start=440
-  _globals['_LISTNODESREQUEST']._serialized_end=475
-  _globals['_NODE']._serialized_start=478
-  _globals['_NODE']._serialized_end=670
-  _globals['_LISTNODESRESPONSE']._serialized_start=672
-  _globals['_LISTNODESRESPONSE']._serialized_end=731
-  _globals['_NETWORKSERVICE']._serialized_start=734
-  _globals['_NETWORKSERVICE']._serialized_end=1006
+  _globals['_EDGE']._serialized_end=390
+  _globals['_LISTEDGESRESPONSE']._serialized_start=392
+  _globals['_LISTEDGESRESPONSE']._serialized_end=451
+  _globals['_LISTNODESREQUEST']._serialized_start=453
+  _globals['_LISTNODESREQUEST']._serialized_end=488
+  _globals['_NODE']._serialized_start=491
+  _globals['_NODE']._serialized_end=683
+  _globals['_LISTNODESRESPONSE']._serialized_start=685
+  _globals['_LISTNODESRESPONSE']._serialized_end=744
+  _globals['_NETWORKSERVICE']._serialized_start=747
+  _globals['_NETWORKSERVICE']._serialized_end=1019
 # @@protoc_insertion_point(module_scope)

@@ -113,22 +113,26 @@ class Edge(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    WEB_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name."""
     region: _builtins.str
     """Its region."""
     address: _builtins.str
     """Where it listens, host:port."""
+    web: _builtins.str
+    """The URL of its page; empty where that is not known."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         region: _builtins.str = ...,
         address: _builtins.str = ...,
+        web: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "name", b"name", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "name", b"name", "region", b"region", "web", b"web"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
