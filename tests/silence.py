@@ -31,7 +31,11 @@ class Silence:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Relay one connection."""
-        far_reader, far_writer = await asyncio.open_connection(*self.target)
+        try:
+            far_reader, far_writer = await asyncio.open_connection(*self.target)
+        except OSError:
+            writer.transport.abort()
+            return
         connection = Connection()
         self.connections.append(connection)
         ends = {writer, far_writer}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from shared.errors import InvalidInputError, QueueFullError, VisemeError
+from shared.errors import InvalidInputError, NotFoundError, QueueFullError, VisemeError
 from shared.sdk import model
 from shared.sdk.bring import Input
 from shared.sdk.ends import Ends, EventCallback
@@ -110,6 +110,7 @@ class _Files:
         if isinstance(given, model.Asset):
             return given
         name = given if is_edge_name(given) else str(await asyncio.to_thread(Path(given).absolute))
+        name = f"{self._edge.address} {name}"  # what one edge has another has not
         coming = self._coming.get(name)
         if coming is None:
             coming = self._coming[name] = asyncio.create_task(self._bring(given, field))
@@ -198,9 +199,7 @@ class Dubbing:
         try:
             job = await self._submit(index, pair)
             self._running[job.id] = job
-            if not job.state.is_final:
-                await self._ends.of(job.id, job.status.last_sequence)
-                await job.refresh()
+            await self._to_end(job)
             job.result()
         except VisemeError as failed:
             error = failed
@@ -209,6 +208,20 @@ class Dubbing:
         if job is not None and job.state.is_final:
             self._running.pop(job.id, None)
         self._over.put_nowait(Dubbed(index=index, pair=pair, job=job, error=error))
+
+    async def _to_end(self, job: Job) -> None:
+        """Wait for the end of a job, wherever it goes on."""
+        while not job.state.is_final:
+            job_id = job.id
+            try:
+                await self._ends.of(job_id, job.status.last_sequence)
+            except NotFoundError:
+                await job.refresh()
+                if job.id == job_id:
+                    raise
+                self._running[job.id] = self._running.pop(job_id)
+            else:
+                await job.refresh()
 
     async def _submit(self, index: int, pair: Pair) -> Job:
         options = self._batch.options.copy()
@@ -227,10 +240,13 @@ class Dubbing:
         key = pair.idempotency_key or f"{self._batch.idempotency_key}-{index}"
         while True:
             try:
-                return await self._edge.dub(video, speech, idempotency_key=key, **options)
+                job = await self._edge.dub(video, speech, idempotency_key=key, **options)
             except QueueFullError as full:
                 # Others' jobs fill the queue; the edge works them off.
                 await asyncio.sleep((full.retry_after_s or _QUEUE_PAUSE_S) * random.uniform(1.0, 1.5))  # noqa: S311
+            else:
+                job.moves_by(lambda: self._submit(index, pair))  # another edge has its files not as assets
+                return job
 
     async def _file(self, given: Input, field: str) -> model.Asset | VisemeError:
         try:

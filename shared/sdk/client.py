@@ -3,13 +3,13 @@
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, Unpack
 
-from shared.errors import LimitExceededError, MissingChunksError, NotFoundError
+from shared.errors import InvalidInputError, LimitExceededError, MissingChunksError, NotFoundError
 from shared.pb.viseme.gateway.v1 import asset_pb2, job_pb2
 from shared.rpc.address import parse_address
 from shared.sdk import model
@@ -38,8 +38,14 @@ _MOST_AT_ONCE: Final = 1000
 """Jobs that one event stream follows."""
 
 
-def connect(address: str, *, patience: Patience | None = None) -> "Edge":
-    """Connect to an edge gateway.
+def connect(
+    address: str | Sequence[str],
+    *,
+    patience: Patience | None = None,
+    prefer: str | None = None,
+    on_change: Callable[[model.EdgeChange], None] = lambda _: None,
+) -> "Edge":
+    """Connect to an edge gateway, or to the nearest of several.
 
     ::
 
@@ -49,28 +55,50 @@ def connect(address: str, *, patience: Patience | None = None) -> "Edge":
 
     Nothing is sent before the first call, so an edge that is not there shows itself at that call.
 
+    Of several edges the one that answers soonest is taken at the beginning of the block. When it does not answer any
+    more, uploads and jobs go on at the next that does: of an upload that edge is sent what it has not, and a job is
+    submitted there again with the same key, so that its id changes and its events begin anew. A job that was taken by
+    its id stays where it is.
+
     Args:
-        address: ``host:port``, or ``host`` for port 50051.
+        address: ``host:port``, or ``host`` for port 50051; several in a list.
         patience: How long to go on when the edge does not answer.
+        prefer: The one of several that is taken if it answers nearly as soon as the first.
+        on_change: Told which of several is used, and what must be sent to it again.
 
     Raises:
-        InvalidInputError: It is not an address.
+        InvalidInputError: It is not an address, or there is none.
     """
-    return Edge(address, patience=patience)
+    return Edge(address, patience=patience, prefer=prefer, on_change=on_change)
 
 
 class Edge:
     """An edge gateway. Use it as an asynchronous context manager; its calls may run side by side."""
 
-    def __init__(self, address: str, *, patience: Patience | None = None) -> None:
-        self._address = parse_address(address, field="edge", default_port=DEFAULT_PORT)
+    def __init__(
+        self,
+        address: str | Sequence[str],
+        *,
+        patience: Patience | None = None,
+        prefer: str | None = None,
+        on_change: Callable[[model.EdgeChange], None] = lambda _: None,
+    ) -> None:
+        given = [address] if isinstance(address, str) else address
+        self._addresses = list(
+            dict.fromkeys(parse_address(one, field="edge", default_port=DEFAULT_PORT) for one in given)
+        )
+        if not self._addresses:
+            raise InvalidInputError("name one edge at least, HOST:PORT", field="edge")
+        self._prefer = parse_address(prefer, field="edge", default_port=DEFAULT_PORT) if prefer else None
+        self._on_change = on_change
         self._patience = patience or Patience()
         self._open: Link | None = None
         self._bringings: set[Bringing] = set()
 
     async def __aenter__(self) -> Self:
         if self._open is None:
-            self._open = Link(self._address, self._patience)
+            self._open = Link(self._addresses, self._patience, self._on_change)
+            await self._open.settle(self._prefer)
         return self
 
     async def __aexit__(
@@ -87,8 +115,8 @@ class Edge:
 
     @property
     def address(self) -> str:
-        """Where the edge listens."""
-        return str(self._address)
+        """Where the edge listens; of several the one in use."""
+        return str(self._addresses[0] if self._open is None else self._open.address)
 
     @property
     def assets(self) -> Assets:
@@ -183,12 +211,54 @@ class Edge:
             InvalidInputError: A file or an option is refused; ``field`` says which.
             EdgeUnavailableError: The edge stayed silent for too long.
         """
-        order = job_pb2.SubmitJobRequest(
-            options=options_to(fit, keep_length=keep_length, engine=engine),
-            idempotency_key=idempotency_key or uuid.uuid4().hex,
-            webhook=webhook,
-            timeout=duration_to(timeout),
-        )
+        key = idempotency_key or uuid.uuid4().hex
+
+        async def attempt(taking_up: bool) -> Job:
+            return await self._dub(
+                video,
+                speech,
+                speaker=speaker,
+                order=job_pb2.SubmitJobRequest(
+                    options=options_to(fit, keep_length=keep_length, engine=engine),
+                    idempotency_key=key,
+                    webhook=webhook,
+                    timeout=duration_to(timeout),
+                ),
+                background=background,
+                background_volume=background_volume,
+                way=Way(on_progress=on_progress, throttle=Throttle(rate_limit), pause=pause),
+                take_up=taking_up,
+            )
+
+        async def again() -> Job:
+            return await self._in_place(lambda: attempt(False))
+
+        job = await self._in_place(lambda: attempt(take_up))
+        job.moves_by(again)
+        return job
+
+    async def _in_place(self, attempt: Callable[[], Awaitable[Job]]) -> Job:
+        """Submit a job; once more where the edge was changed in the middle, so that the new one lacks a file."""
+        while True:
+            place = self._link.place
+            try:
+                return await attempt()
+            except (NotFoundError, MissingChunksError):
+                if place == self._link.place:
+                    raise
+
+    async def _dub(
+        self,
+        video: Input,
+        speech: Input | Mapping[str, Input],
+        *,
+        speaker: Who | Mapping[str, Who] | None,
+        order: job_pb2.SubmitJobRequest,
+        background: Input | None,
+        background_volume: float,
+        way: Way,
+        take_up: bool,
+    ) -> Job:
         options = order.options
         if background is not None:
             options.keep_sound, options.background_volume = background == model.KEEP, background_volume
@@ -196,7 +266,7 @@ class Edge:
         parts = await asyncio.to_thread(parts_of, speech, speaker)
         if (chosen := speaker_to(parts[0].speaker)) is not None:
             options.speaker.CopyFrom(chosen)
-        way = Way(on_progress=on_progress, throttle=Throttle(rate_limit), pause=pause)
+        on_progress = way.on_progress
         heard = [(part.speech, "speech") for part in parts]
         for given, field in ((video, "video"), *heard, (under, "background")):
             if not (given is None or isinstance(given, model.Asset) or is_edge_name(given)):

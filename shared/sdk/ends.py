@@ -139,7 +139,7 @@ class Ends:
                 self._asks.append(_PING)
 
     async def _listen(self, call: Any, attempts: Attempts) -> None:
-        while (answer := await call.read()) is not END:
+        while (answer := await self._link.here(call.read())) is not END:
             self._heard = True
             attempts.progress()
             kind = answer.WhichOneof("message")

@@ -5,10 +5,10 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
@@ -31,6 +31,8 @@ from shared.sdk.preview import Preview
 from shared.sdk.upload import ProgressCallback
 from shared.telemetry import tracing
 
+T = TypeVar("T")
+
 
 class Job:
     """A job at an edge. ``status`` is what is known; everything else asks the edge.
@@ -51,6 +53,8 @@ class Job:
         self._status = status
         self._uploads = uploads
         self._client_stages: dict[model.Stage, float] = {}
+        self._at = link.address
+        self._again: Callable[[], Awaitable[Job]] | None = None
 
     def __repr__(self) -> str:
         return f"<viseme.Job {self.id} {self.state}>"
@@ -90,28 +94,58 @@ class Job:
         if self._uploads is not None:
             await self._uploads.done()
 
+    def moves_by(self, again: "Callable[[], Awaitable[Job]]") -> None:
+        """Say how the job is submitted again at another edge, should this one be left; with the same key."""
+        self._again = again
+
+    async def _settle(self) -> None:
+        """Have the job at the edge that is used now."""
+        while self._at != self._link.address:
+            if self._again is None:
+                words = f"job {self.id} is at the edge at {self._at}, which does not answer"
+                raise EdgeUnavailableError(f"{words}; the one at {self._link.address} does not know it")
+            if self._uploads is not None:
+                await self._uploads.stop()
+            there = await self._again()
+            self._status, self._uploads, self._at = there.status, there._uploads, there._at  # noqa: SLF001 - a job, too
+
+    async def _call(self, method: Callable[..., Awaitable[T]], request: Callable[..., Any]) -> T:
+        """Ask the edge at which the job is; where another is used in the middle, the job goes there first."""
+        while True:
+            await self._settle()
+            at = self._at
+            try:
+                answer = await self._link.call(method, request(job_id=self.id))
+            except NotFoundError:
+                if at == self._link.address:
+                    raise
+            else:
+                if at == self._link.address:
+                    return answer
+
     async def refresh(self) -> model.JobStatus:
         """Ask the edge how the job is."""
-        answer = await self._link.call(self._link.jobs.GetJob, job_pb2.GetJobRequest(job_id=self.id))
+        answer = await self._call(self._link.jobs.GetJob, job_pb2.GetJobRequest)
         return self._note(answer.job)
 
     async def cancel(self) -> model.JobStatus:
         """Stop the job and its uploads; changes nothing when it is over already."""
         if self._uploads is not None and not self.state.is_final:
             self._uploads.cancel()
-        answer = await self._link.call(self._link.jobs.CancelJob, job_pb2.CancelJobRequest(job_id=self.id))
+        answer = await self._call(self._link.jobs.CancelJob, job_pb2.CancelJobRequest)
         return self._note(answer.job)
 
     async def delete(self) -> None:
         """Delete the job, its events and its result; it must be over. One that is gone already stays so."""
         with contextlib.suppress(NotFoundError):
-            await self._link.call(self._link.jobs.DeleteJob, job_pb2.DeleteJobRequest(job_id=self.id))
+            await self._call(self._link.jobs.DeleteJob, job_pb2.DeleteJobRequest)
 
     async def events(self, *, after: int = 0) -> AsyncGenerator[model.Event, None]:
         """Everything that happened to the job and that happens, until it is over.
 
         A broken link is mended and what was missed is replayed: every event comes once, in order. Only to a program
         that reads more slowly than they come is older progress left out, see ``skipped_progress``.
+        Where the job goes on at another edge, it has another id there and its events begin anew.
 
         Args:
             after: Leave out events up to this sequence number.
@@ -121,16 +155,14 @@ class Job:
             VisemeError: What the edge said, or why its files cannot be brought to it.
         """
         attempts = Attempts(self._link)
+        seen = _Seen(of=self.id, after=after)
         while True:
             self._check_uploads()
             try:
-                async with aclosing(self._follow(after, attempts)) as following:
+                async with aclosing(self._follow(seen, attempts)) as following:
                     async for raw in following:
                         attempts.progress()
-                        if raw.sequence <= after:
-                            continue
-                        after = raw.sequence
-                        event = event_from(raw)
+                        event = event_from(raw) if seen.is_new(raw) else None
                         if event is None:
                             continue
                         yield event
@@ -212,11 +244,18 @@ class Job:
         """
         target = Path(path)
         check_target(target)
-        if not self.state.is_final:
-            await self.wait()
-        self.result()
-        begun = time.monotonic()
-        await Download(self._link, self._status.result_asset_id, target, on_progress).run()
+        while True:
+            if not self.state.is_final:
+                await self.wait()
+            self.result()
+            begun, at = time.monotonic(), self._at
+            try:
+                await Download(self._link, self._status.result_asset_id, target, on_progress).run()
+                break
+            except NotFoundError:
+                if at == self._link.address:
+                    raise
+                await self.refresh()  # at the other edge, where the job has to be done first
         self._client_stages[model.Stage.DOWNLOAD] = time.monotonic() - begun
         return target
 
@@ -238,8 +277,10 @@ class Job:
         if error is not None and self.state is not model.JobState.SUCCEEDED:
             raise error
 
-    async def _follow(self, after: int, attempts: Attempts) -> AsyncGenerator[job_pb2.Event, None]:
+    async def _follow(self, seen: "_Seen", attempts: Attempts) -> AsyncGenerator[job_pb2.Event, None]:
         await self.refresh()
+        after = seen.after if seen.of == self.id else 0
+        left = self._link.left
         if self.state.is_final and after >= self._status.last_sequence:
             return
         call = self._link.jobs.Session(None, metadata=tracing.metadata())
@@ -247,7 +288,7 @@ class Job:
             subscribe = job_pb2.Subscribe(job_id=self.id, after_sequence=after)
             await send(call, job_pb2.SessionRequest(subscribe=subscribe))
             await send(call, job_pb2.SessionRequest(ping=job_pb2.Ping(nonce=1)))
-            while (answer := await self._next(call)) is not END:
+            while (answer := await self._next(call, left)) is not END:
                 kind = answer.WhichOneof("message")
                 if kind == "event" and answer.event.job_id == self.id:
                     yield answer.event
@@ -260,19 +301,21 @@ class Job:
         finally:
             call.cancel()
 
-    async def _next(self, call: Any) -> Any:
+    async def _next(self, call: Any, left: asyncio.Event) -> Any:
         """The next message; a stream that is quiet is asked whether it is still there."""
-        reading = asyncio.ensure_future(call.read())
+        reading, leaving = asyncio.ensure_future(call.read()), asyncio.ensure_future(left.wait())
         pinged = False
         try:
             while True:
                 failing = None if self._uploads is None else self._uploads.failing
-                waits = {reading} if failing is None else {reading, failing}
+                waits: set[asyncio.Future[Any]] = {reading, leaving, *((failing,) if failing else ())}
                 done, _ = await asyncio.wait(
                     waits, timeout=self._link.patience.ping_s, return_when=asyncio.FIRST_COMPLETED
                 )
                 if reading in done:
                     return reading.result()
+                if leaving in done:
+                    raise EdgeUnavailableError(f"the edge at {self._at} was left for another")
                 if done:
                     self._check_uploads()
                 if pinged:
@@ -281,3 +324,20 @@ class Job:
                 pinged = True
         finally:
             reading.cancel()
+            leaving.cancel()
+
+
+@dataclasses.dataclass(slots=True)
+class _Seen:
+    """How far the events of a job have been told; those of the same job at another edge begin anew."""
+
+    of: str
+    after: int
+
+    def is_new(self, raw: job_pb2.Event) -> bool:
+        """Whether an event was not told yet; it is from now on."""
+        if raw.job_id != self.of:
+            self.of, self.after = raw.job_id, 0
+        is_new = raw.sequence > self.after
+        self.after = max(self.after, raw.sequence)
+        return is_new

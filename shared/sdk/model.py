@@ -341,6 +341,25 @@ Event = StateChanged | Progress | Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeChange:
+    """Of several edges another is used from now on, or what that costs a file.
+
+    Args:
+        edge: Where it is.
+        left: Where the one was that does not answer; empty for the first choice.
+        message: The same in words.
+        file: The file of which this tells; empty where it tells of the edge.
+        again_bytes: Bytes of the file that the edge that was left had, and this one has not.
+    """
+
+    edge: str
+    left: str
+    message: str
+    file: str = ""
+    again_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewInit:
     """What a player needs before the first fragment of a preview; ``mime_type`` is for Media Source."""
 

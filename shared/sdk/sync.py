@@ -15,7 +15,7 @@ asynchronous one: what it was about is cleaned up first, then ``KeyboardInterrup
 import asyncio
 import functools
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
@@ -238,13 +238,19 @@ class Webhooks(_Face[webhooks.Webhooks]):
     replay = _waits(webhooks.Webhooks.replay)
 
 
-def connect(address: str, *, patience: Patience | None = None) -> "Edge":
-    """Connect to an edge gateway; see :func:`viseme.connect`. Use it as a context manager.
+def connect(
+    address: str | Sequence[str],
+    *,
+    patience: Patience | None = None,
+    prefer: str | None = None,
+    on_change: Callable[[model.EdgeChange], None] = lambda _: None,
+) -> "Edge":
+    """Connect to an edge gateway, or to the nearest of several, by a context manager; see :func:`viseme.connect`.
 
     Raises:
-        InvalidInputError: It is not an address.
+        InvalidInputError: It is not an address, or there is none.
     """
-    return Edge(client.connect(address, patience=patience))
+    return Edge(client.connect(address, patience=patience, prefer=prefer, on_change=on_change))
 
 
 class Edge:

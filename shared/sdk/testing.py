@@ -74,6 +74,7 @@ class FakeEdge(FakeLibraries, job_pb2_grpc.JobServiceServicer):
         library: Files of libraries, by their names (``lib:LIBRARY/path``).
         refuse_upload: What the edge says at the end of every upload instead of taking it.
         takes_uploading: Accept jobs on assets that are not complete; their script begins when they are.
+        ids: What the ids of its jobs begin with.
     """
 
     def __init__(
@@ -85,12 +86,14 @@ class FakeEdge(FakeLibraries, job_pb2_grpc.JobServiceServicer):
         refuse_upload: errors.VisemeError | None = None,
         library: Mapping[str, bytes] | None = None,
         takes_uploading: bool = True,
+        ids: str = "job",
     ) -> None:
         super().__init__(faults, refuse_upload)
         self.script = list(succeeding() if script is None else script)
         self.failure = failure
         self.library = dict(library or {})
         self.takes_uploading = takes_uploading
+        self.ids = ids
         self.jobs: dict[str, job_pb2.Job] = {}
         self.events: dict[str, list[job_pb2.Event]] = {}
         self.fragments = [b"first", b"second", b"third"]
@@ -137,7 +140,7 @@ class FakeEdge(FakeLibraries, job_pb2_grpc.JobServiceServicer):
                 raise errors.MissingChunksError(f"asset {wanted} is not complete")
         known = self._keys.get(request.idempotency_key)
         if known is None:
-            known = f"job-{len(self.jobs) + 1}"
+            known = f"{self.ids}-{len(self.jobs) + 1}"
             self._keys[request.idempotency_key] = known
             job = job_pb2.Job(
                 job_id=known,

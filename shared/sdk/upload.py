@@ -112,6 +112,7 @@ class Upload:
         self._clock = asyncio.get_running_loop().time
         self._meter = Meter(self._clock)
         self._moved = self._clock()
+        self._place = link.place
 
     async def run(self) -> model.Asset:
         """Upload, over as many connections as it takes.
@@ -172,7 +173,18 @@ class Upload:
         if not self._name.done():
             self._name.set_result(asset_id)
 
+    def _arrive(self) -> None:
+        """Forget what the edge had that was left: of this one nothing is known yet."""
+        self._place = self._link.place
+        for chunks in (self._held, self._sent, self._skipped):
+            chunks.clear()
+        self._held_bytes = self._skipped_bytes = self._done_bytes = 0
+        self._wanted = []
+        self._meter = Meter(self._clock)
+
     async def _attempt(self) -> model.Asset:
+        if self._place != self._link.place:
+            self._arrive()
         self._moved = self._clock()
         self._flying.clear()
         self._started = False
@@ -313,18 +325,12 @@ class Upload:
             kind = answer.WhichOneof("message")
             if kind == "complete":
                 self._attempts.progress()
+                self._link.arrived(str(self._source.path), self._source.size_bytes)
                 self._tell(self._source.size_bytes)
                 self._be_named(answer.complete.asset.asset_id)
                 return asset_from(answer.complete.asset)
             if kind == "start":
-                self._held.clear()
-                self._held_bytes = 0
-                self._started = True
-                if self._ends_first:  # the edge ends a stream on which nothing comes, but is there
-                    self._attempts.progress()
-                self._skip(self._chunks(answer.start.held))
-                if not self._began_open:
-                    self._be_named(answer.start.asset_id)
+                self._begun(answer.start)
             elif kind == "held":
                 self._attempts.progress()
                 self._skip(self._chunks(answer.held.held))
@@ -339,6 +345,18 @@ class Upload:
                 self._wake.set()
         raise EdgeUnavailableError(f"the edge at {self._link.address} ended the upload before it was complete")
 
+    def _begun(self, start: asset_pb2.UploadStart) -> None:
+        """Note what the edge says first."""
+        self._held.clear()
+        self._held_bytes = 0
+        self._started = True
+        if self._ends_first:  # the edge ends a stream on which nothing comes, but is there
+            self._attempts.progress()
+        self._skip(self._chunks(start.held))
+        if not self._began_open:
+            self._link.arrived(str(self._source.path), self._held_bytes)
+            self._be_named(start.asset_id)
+
     def _last_moved(self) -> float:
         return self._clock() if self._pause.is_set() or self._ends_first else self._moved
 
@@ -352,6 +370,7 @@ class Upload:
     def _tell(self, done_bytes: int) -> None:
         self._done_bytes = max(self._done_bytes, done_bytes)
         self._meter.note(max(0, self._done_bytes - self._skipped_bytes))
+        self._link.acknowledged(str(self._source.path), self._done_bytes)
         if self._on_progress is None:
             return
         rate = self._meter.rate
