@@ -11,6 +11,7 @@ from shared.cli.places import Places
 
 if TYPE_CHECKING:
     from shared.cli.display import Display
+    from shared.cli.edges import Given
     from shared.sdk.model import Asset
 
 assets = typer.Typer(
@@ -77,9 +78,10 @@ def library(
     run_command(lambda _display: _library(edge, places(), name, limit=limit, as_json=as_json), as_json=as_json)
 
 
-async def _add(given: str | None, where: Places, names: list[str], display: "Display", *, as_json: bool) -> None:
+async def _add(given: "Given", where: Places, names: list[str], display: "Display", *, as_json: bool) -> None:
     from shared.cli.display import moving, on_transfer
-    from shared.cli.jobs import plain, some_edge
+    from shared.cli.edges import some_edge
+    from shared.cli.jobs import plain
     from shared.sdk.library import SCHEME
     from shared.sdk.model import Stage
 
@@ -90,8 +92,9 @@ async def _add(given: str | None, where: Places, names: list[str], display: "Dis
             print(json.dumps({"added": whole, **plain(asset)}) if as_json else f"{asset.id} {shown(whole)}", flush=True)
 
 
-async def _library(given: str | None, where: Places, name: str, *, limit: int, as_json: bool) -> None:
-    from shared.cli.jobs import plain, some_edge
+async def _library(given: "Given", where: Places, name: str, *, limit: int, as_json: bool) -> None:
+    from shared.cli.edges import some_edge
+    from shared.cli.jobs import plain
     from shared.sdk.library import SCHEME
 
     async with some_edge(given, where) as edge:
@@ -110,8 +113,9 @@ async def _library(given: str | None, where: Places, name: str, *, limit: int, a
                 return
 
 
-async def _list(given: str | None, where: Places, *, kind: Kind | None, limit: int, as_json: bool) -> None:
-    from shared.cli.jobs import plain, some_edge
+async def _list(given: "Given", where: Places, *, kind: Kind | None, limit: int, as_json: bool) -> None:
+    from shared.cli.edges import some_edge
+    from shared.cli.jobs import plain
     from shared.sdk.model import AssetKind
 
     async with some_edge(given, where) as edge:
@@ -125,8 +129,8 @@ async def _list(given: str | None, where: Places, *, kind: Kind | None, limit: i
                 return
 
 
-async def _remove(given: str | None, where: Places, ids: list[str], *, as_json: bool) -> None:
-    from shared.cli.jobs import some_edge
+async def _remove(given: "Given", where: Places, ids: list[str], *, as_json: bool) -> None:
+    from shared.cli.edges import some_edge
 
     async with some_edge(given, where) as edge:
         for one in ids:

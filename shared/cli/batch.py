@@ -14,14 +14,14 @@ from shared.cli.batch_display import BatchBoard, BatchDisplay
 from shared.cli.batch_list import Line, read_list
 from shared.cli.display import LINE_SECONDS
 from shared.cli.dub import own_parts
+from shared.cli.edges import Given, edges_of, open_edge
 from shared.cli.exits import ExitCode, exit_code
 from shared.cli.manifest import ItemState, Manifest
 from shared.cli.places import Places
-from shared.cli.state import find_edge
 from shared.errors import CancelledByUserError, ConflictError, InvalidInputError, VisemeError
 from shared.lock import locked
 from shared.sdk.batch import Dubbed, DubOptions, Pair
-from shared.sdk.client import Edge, connect
+from shared.sdk.client import Edge
 from shared.sdk.library import is_edge_name
 
 _SAVES: Final = 4
@@ -36,7 +36,7 @@ class BatchOrder:
     output: Path
     speech: Path | str | None
     video: Path | str | None
-    edge: str | None
+    edge: Given
     concurrency: int
     options: DubOptions
     rate_limit: float
@@ -64,11 +64,11 @@ async def batch(order: BatchOrder, places: Places) -> None:
         board = BatchBoard(len(listed.lines), len(listed.lines) - len(todo))
         code = ExitCode.OK
         if todo:
-            address = order.edge or await find_edge(places.state)
-            if address is None:
+            addresses = await edges_of(order.edge, places)
+            if not addresses:
                 _check_no_names(todo)
-                address = await stack.enter_async_context(own_parts(places, display))
-            edge = await stack.enter_async_context(connect(address))
+                addresses = [await stack.enter_async_context(own_parts(places, display))]
+            edge = await stack.enter_async_context(open_edge(addresses, places, display.edge))
             await stack.enter_async_context(_moving(display, board))
             code = await _Run(order, edge, manifest, display).run(todo)
     display.board = board

@@ -1,5 +1,6 @@
 """What a batch shows: n of N on a terminal, lines in a pipe, JSON for machines."""
 
+import dataclasses
 import json
 import sys
 import time
@@ -10,7 +11,7 @@ from typing import Any, Final
 from shared.cli.board import duration
 from shared.cli.display import part_words
 from shared.cli.local import PartNews
-from shared.sdk.model import Transfer
+from shared.sdk.model import EdgeChange, Transfer
 
 _MIB: Final = 1 << 20
 
@@ -93,6 +94,13 @@ class BatchDisplay:
         """A part of this machine started, became ready, died."""
         if not self._as_json:
             self.note(part_words(news))
+
+    def edge(self, change: EdgeChange) -> None:
+        """Another edge is used, or a file goes there again."""
+        if self._as_json:
+            print(json.dumps({"event": "edge", **dataclasses.asdict(change)}), flush=True)
+        else:
+            self.note(f"note: {change.message}")
 
     def moved(self, transfer: Transfer) -> None:
         """A file has come further on its way to the edge."""

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     from shared.cli.display import Display
 
 EdgeOption = Annotated[
-    str | None,
-    typer.Option("--edge", metavar="HOST:PORT", envvar="VISEME_EDGE", help="The edge to use; else the local one."),
+    list[str] | None,
+    typer.Option(
+        "--edge",
+        metavar="HOST:PORT",
+        envvar="VISEME_EDGE",
+        help="The edge to use; else the local one. Of several (or with commas) the nearest that answers.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, no bars.")]
 OutputOption = Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="The file to write.")]

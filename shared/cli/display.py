@@ -1,6 +1,7 @@
 """What a run shows: bars on a terminal, lines in a pipe, JSON for machines."""
 
 import asyncio
+import dataclasses
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -10,7 +11,18 @@ from typing import Any, Protocol, TextIO
 from shared.cli.board import Board, Track
 from shared.cli.local import PartNews, PartState
 from shared.errors import VisemeError
-from shared.sdk.model import Event, JobState, JobStatus, Notice, Progress, Severity, Stage, StateChanged, Transfer
+from shared.sdk.model import (
+    EdgeChange,
+    Event,
+    JobState,
+    JobStatus,
+    Notice,
+    Progress,
+    Severity,
+    Stage,
+    StateChanged,
+    Transfer,
+)
 
 LINE_SECONDS = 3.0
 """A pipe gets a line at least this often."""
@@ -30,6 +42,9 @@ class Display(Protocol):
 
     def event(self, event: Event) -> None:
         """Something happened to the job."""
+
+    def edge(self, change: EdgeChange) -> None:
+        """Of several edges another is used, or a file goes there again."""
 
     def note(self, words: str) -> None:
         """Words for a person alone."""
@@ -72,6 +87,9 @@ class JsonDisplay:
             left_s=None if transfer.left_s is None else round(transfer.left_s, 1),
             by_other=transfer.by_other,
         )
+
+    def edge(self, change: EdgeChange) -> None:
+        self.put("edge", **dataclasses.asdict(change))
 
     def event(self, event: Event) -> None:
         common = {"job_id": event.job_id, "sequence": event.sequence, "time": event.time.isoformat()}
@@ -134,6 +152,9 @@ class _WordsDisplay:
             self.shown(self.board.progressed(event))
         else:
             self.say(notice_words(event))
+
+    def edge(self, change: EdgeChange) -> None:
+        self.say(f"note: {change.message}")
 
     def note(self, words: str) -> None:
         self.say(words)

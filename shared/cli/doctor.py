@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from shared.cli.edges import named
 from shared.cli.places import Places
 from shared.cli.state import find_edge
 from shared.errors import EdgeUnavailableError
@@ -27,15 +28,15 @@ async def doctor(edges: Sequence[str], files: Sequence[str], places: Places, *, 
         InvalidInputError: A file cannot be read, or an address is none.
     """
     job = await asyncio.to_thread(_job, [Path(name) for name in files])
-    named = list(edges)
-    if not named:
+    addresses = named(edges)
+    if not addresses:
         found = await find_edge(places.state)
         if found is None:
             words = "no edge runs on this machine; name those to measure with --edge HOST:PORT"
             raise EdgeUnavailableError(words)
-        named = [found]
+        addresses = [found]
     seen: list[Checkup] = []
-    for address in named:
+    for address in addresses:
         # Side by side they would share what is measured.
         seen.append(await check_up(address, job))
         if as_json:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Protocol
 
 from shared.cli.display import Display, moving, on_transfer
+from shared.cli.edges import Given, edges_of, open_edge
 from shared.cli.local import PartNews, running_parts
 from shared.cli.places import Places
 from shared.cli.preview import PreviewTarget, check_preview
 from shared.cli.report import report_json, waterfall
-from shared.cli.state import find_edge
 from shared.errors import ConflictError, DiskFullError, InvalidInputError, VisemeError
 from shared.lock import locked
-from shared.sdk.client import Edge, connect
+from shared.sdk.client import Edge
 from shared.sdk.download import check_target
 from shared.sdk.jobs import Job
 from shared.sdk.library import is_edge_name
@@ -53,7 +53,7 @@ class DubOrder:
     speaker: str | dict[str, str] | None = None
     """Which face, or faces by name."""
     output: Path
-    edge: str | None
+    edge: Given
     fit: FitMode
     keep_length: bool
     engine: str
@@ -168,11 +168,11 @@ async def dub(order: DubOrder, places: Places, display: Display) -> None:
     """
     check_order(order)
     async with AsyncExitStack() as stack:
-        address = order.edge or await find_edge(places.state)
-        if address is None:
+        addresses = await edges_of(order.edge, places)
+        if not addresses:
             check_no_names(order)
-            address = await stack.enter_async_context(own_parts(places, display))
-        edge = await stack.enter_async_context(connect(address))
+            addresses = [await stack.enter_async_context(own_parts(places, display))]
+        edge = await stack.enter_async_context(open_edge(addresses, places, display.edge))
         await _dub_at(edge, order, display)
 
 

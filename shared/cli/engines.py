@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from shared.cli.command import EdgeOption, JsonOption, places, run_command
+
+if TYPE_CHECKING:
+    from shared.cli.edges import Given
 
 engines = typer.Typer(
     name="engines",
@@ -111,7 +114,7 @@ def onnx(
     _import(models, edge, ["import-onnx", str(file.absolute()), *words], as_json=as_json)
 
 
-def _import(models: Path | None, edge: str | None, words: list[str], *, as_json: bool) -> None:
+def _import(models: Path | None, edge: "Given", words: list[str], *, as_json: bool) -> None:
     async def work() -> None:
         from shared.cli.node_program import listed_by_edge
 

@@ -4,12 +4,13 @@ import json
 
 from shared.cli.assets import shown, size_words
 from shared.cli.board import duration
-from shared.cli.jobs import plain, some_edge
+from shared.cli.edges import Given, some_edge
+from shared.cli.jobs import plain
 from shared.cli.places import Places
 from shared.sdk.model import Face
 
 
-async def list_faces(given: str | None, where: Places, *, limit: int, as_json: bool) -> None:
+async def list_faces(given: Given, where: Places, *, limit: int, as_json: bool) -> None:
     """Show faces, the one first that was used last."""
     async with some_edge(given, where) as edge:
         if not as_json:

@@ -2,40 +2,20 @@
 
 import dataclasses
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from shared.cli.display import Display, moving, on_transfer
 from shared.cli.dub import follow
+from shared.cli.edges import Given, some_edge
 from shared.cli.places import Places
 from shared.cli.report import report_json, waterfall
-from shared.cli.state import find_edge
-from shared.errors import EdgeUnavailableError
-from shared.sdk.client import Edge, connect
 from shared.sdk.download import check_target
 from shared.sdk.model import JobStatus, Stage
 
 
-@asynccontextmanager
-async def some_edge(given: str | None, places: Places) -> AsyncIterator[Edge]:
-    """The edge that was named, or the one that runs on this machine.
-
-    Raises:
-        EdgeUnavailableError: None was named and none runs.
-    """
-    address = given or await find_edge(places.state)
-    if address is None:
-        raise EdgeUnavailableError(
-            "no edge runs on this machine; start one with `viseme up`, or name one with --edge HOST:PORT"
-        )
-    async with connect(address) as edge:
-        yield edge
-
-
-async def list_jobs(given: str | None, places: Places, *, limit: int, as_json: bool) -> None:
+async def list_jobs(given: Given, places: Places, *, limit: int, as_json: bool) -> None:
     """Show jobs, newest first."""
     async with some_edge(given, places) as edge:
         if not as_json:
@@ -48,9 +28,9 @@ async def list_jobs(given: str | None, places: Places, *, limit: int, as_json: b
                 return
 
 
-async def watch(given: str | None, places: Places, job_id: str, display: Display, *, ascii_only: bool) -> None:
+async def watch(given: Given, places: Places, job_id: str, display: Display, *, ascii_only: bool) -> None:
     """Follow a job to its end; everything that has happened to it is shown first."""
-    async with some_edge(given, places) as edge:
+    async with some_edge(given, places, display.edge) as edge:
         job = await edge.job(job_id)
         display.job(job.status)
         async with moving(display):
@@ -60,17 +40,17 @@ async def watch(given: str | None, places: Places, job_id: str, display: Display
         display.result(job.id, report, lines)
 
 
-async def cancel(given: str | None, places: Places, job_id: str, *, as_json: bool) -> None:
+async def cancel(given: Given, places: Places, job_id: str, *, as_json: bool) -> None:
     """Stop a job."""
     async with some_edge(given, places) as edge:
         status = await (await edge.job(job_id)).cancel()
         print(json.dumps(plain(status)) if as_json else f"job {status.id}: {status.state}")
 
 
-async def download(given: str | None, places: Places, job_id: str, output: Path, display: Display) -> None:
+async def download(given: Given, places: Places, job_id: str, output: Path, display: Display) -> None:
     """Save a job's result, waiting for it if need be."""
     check_target(output)
-    async with some_edge(given, places) as edge:
+    async with some_edge(given, places, display.edge) as edge:
         job = await edge.job(job_id)
         async with moving(display):
             if not job.state.is_final:
@@ -81,7 +61,7 @@ async def download(given: str | None, places: Places, job_id: str, output: Path,
         display.result(str(output), report, [])
 
 
-async def engines(given: str | None, places: Places, *, as_json: bool) -> None:
+async def engines(given: Given, places: Places, *, as_json: bool) -> None:
     """Show what can render."""
     async with some_edge(given, places) as edge:
         told = await edge.capabilities()

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from shared.cli.edges import Given, edges_of, open_edge
 from shared.cli.local import ROOT, part_program
 from shared.cli.places import Places
-from shared.cli.state import find_edge
 from shared.errors import InternalError, VisemeError, by_reason
-from shared.sdk.client import connect
 
 LISTED_SECONDS: Final = 20.0
 """A node looks at the folder every few seconds, and the edge asks its nodes as often."""
@@ -57,13 +56,13 @@ async def ask_networks(models: Path, *words: str) -> list[dict[str, Any]]:
     return told
 
 
-async def listed_by_edge(name: str, given: str | None, where: Places) -> bool | None:
+async def listed_by_edge(name: str, given: Given, where: Places) -> bool | None:
     """Wait until an edge, or the one that runs on this machine, lists an engine; None where none runs."""
-    address = given or await find_edge(where.state)
-    if address is None:
+    addresses = await edges_of(given, where)
+    if not addresses:
         return None
     try:
-        async with asyncio.timeout(LISTED_SECONDS), connect(address) as edge:
+        async with asyncio.timeout(LISTED_SECONDS), open_edge(addresses, where) as edge:
             while True:
                 told = await edge.capabilities()
                 if any(engine.name == name for engine in told.engines):

@@ -11,8 +11,8 @@ from typing import Final
 import typer
 
 from shared.cli.display import Display, moving
+from shared.cli.edges import Given, say_change, some_edge
 from shared.cli.exits import ExitCode, exit_code
-from shared.cli.jobs import some_edge
 from shared.cli.places import Places
 from shared.errors import EdgeUnavailableError, VisemeError
 from shared.sdk.client import Edge
@@ -114,7 +114,7 @@ class _Push:
 
 
 async def push(
-    paths: list[str], given: str | None, where: Places, display: Display, *, rate_limit: float, as_json: bool
+    paths: list[str], given: Given, where: Places, display: Display, *, rate_limit: float, as_json: bool
 ) -> None:
     """Bring files to the edge, several at once.
 
@@ -122,7 +122,7 @@ async def push(
         EdgeUnavailableError: No edge was named and none runs.
         typer.Exit: Some files could not be brought; why was said of each.
     """
-    async with some_edge(given, where) as edge:
+    async with some_edge(given, where, say_change if as_json else display.edge) as edge:
         try:
             code = await _Push(edge, display, rate_limit=rate_limit, as_json=as_json).run(paths)
         except asyncio.CancelledError:

@@ -1,9 +1,10 @@
-"""How ``viseme dub`` finds what ``viseme up`` started: a small file, checked by asking the edge itself."""
+"""How ``viseme dub`` finds what ``viseme up`` started, and the edge that was the nearest: small files."""
 
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from shared.rpc.channel import open_channel
 DEFAULT_EDGE = "127.0.0.1:50051"
 _SERVICE = "viseme.gateway.v1.JobService"
 _CHECK_SECONDS = 1.0
+_REMEMBERED_SECONDS = 3600.0
+_REMEMBERED = 16
+"""Lists of edges for which a choice is remembered."""
 
 
 @contextmanager
@@ -64,3 +68,30 @@ async def _answers(address: Address) -> bool:
         except grpc.RpcError:
             return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def remember_edge(folder: Path, edges: Sequence[str], chosen: str) -> None:
+    """Note which of some edges is used now; where it cannot be written, it is measured anew the next time."""
+    file = folder / "edges.json"
+    known = {name: one for name, one in _read(file).items() if name != _list_name(edges)}
+    known[_list_name(edges)] = {"edge": chosen, "time": time.time()}
+    newest = dict(list(known.items())[-_REMEMBERED:])
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = folder / f"edges.{os.getpid()}.json"
+        fresh.write_text(json.dumps(newest), encoding="utf-8")
+        fresh.replace(file)
+
+
+def remembered_edge(folder: Path, edges: Sequence[str]) -> str | None:
+    """Which of some edges was used within the last hour; None where nobody knows."""
+    one = _read(folder / "edges.json").get(_list_name(edges))
+    if not isinstance(one, dict):
+        return None
+    chosen, at = one.get("edge"), one.get("time")
+    is_fresh = isinstance(at, int | float) and 0 <= time.time() - at < _REMEMBERED_SECONDS
+    return chosen if is_fresh and isinstance(chosen, str) else None
+
+
+def _list_name(edges: Sequence[str]) -> str:
+    return ",".join(sorted(edges))

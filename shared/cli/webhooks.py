@@ -10,6 +10,7 @@ from shared.cli.command import EdgeOption, JsonOption, places, run_command
 from shared.cli.places import Places
 
 if TYPE_CHECKING:
+    from shared.cli.edges import Given
     from shared.sdk.webhooks import Webhook
 
 webhooks = typer.Typer(
@@ -53,8 +54,9 @@ def secret(
     run_command(lambda _display: _secret(data or places().data), as_json=False)
 
 
-async def _list(given: str | None, where: Places, *, failed: bool, limit: int, as_json: bool) -> None:
-    from shared.cli.jobs import plain, some_edge
+async def _list(given: "Given", where: Places, *, failed: bool, limit: int, as_json: bool) -> None:
+    from shared.cli.edges import some_edge
+    from shared.cli.jobs import plain
     from shared.sdk.webhooks import WebhookState
 
     async with some_edge(given, where) as edge:
@@ -68,8 +70,9 @@ async def _list(given: str | None, where: Places, *, failed: bool, limit: int, a
                 return
 
 
-async def _replay(given: str | None, where: Places, ids: list[str], *, failed: bool, as_json: bool) -> None:
-    from shared.cli.jobs import plain, some_edge
+async def _replay(given: "Given", where: Places, ids: list[str], *, failed: bool, as_json: bool) -> None:
+    from shared.cli.edges import some_edge
+    from shared.cli.jobs import plain
     from shared.errors import InvalidInputError
     from shared.sdk.webhooks import WebhookState
 

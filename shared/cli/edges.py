@@ -1,0 +1,78 @@
+"""The edges that a user names: which is used, what is told of that, and what is remembered."""
+
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from shared.cli.places import Places
+from shared.cli.state import find_edge, remember_edge, remembered_edge
+from shared.errors import EdgeUnavailableError
+from shared.sdk.client import Edge, connect
+from shared.sdk.model import EdgeChange
+
+Given = Sequence[str] | None
+"""What was named by ``--edge``, which may stand there several times, or ``VISEME_EDGE``, with commas."""
+
+Tell = Callable[[EdgeChange], None]
+
+
+def named(given: Given) -> list[str]:
+    """The addresses one by one."""
+    return [part.strip() for text in given or () for part in text.split(",") if part.strip()]
+
+
+async def edges_of(given: Given, places: Places) -> list[str]:
+    """The edges that were named, or the one that runs on this machine; none where none does."""
+    addresses = named(given)
+    if not addresses and (here := await find_edge(places.state)) is not None:
+        return [here]
+    return addresses
+
+
+def say_change(change: EdgeChange) -> None:
+    """Tell a person of a change; which edge was the nearest is of no interest to a command that only asks something."""
+    if change.left or change.file:
+        sys.stderr.write(f"note: {change.message}\n")
+
+
+@asynccontextmanager
+async def open_edge(addresses: Sequence[str], places: Places, tell: Tell = say_change) -> AsyncIterator[Edge]:
+    """The nearest of some edges, or the one that was the nearest within the last hour.
+
+    Args:
+        addresses: Where they are.
+        places: Where it is remembered which was taken.
+        tell: Told which is used, and what a change costs.
+
+    Raises:
+        InvalidInputError: One is no address.
+    """
+    if len(addresses) < 2:
+        async with connect(addresses) as edge:
+            yield edge
+        return
+
+    def changed(change: EdgeChange) -> None:
+        if not change.file:
+            remember_edge(places.state, addresses, change.edge)
+        tell(change)
+
+    prefer = remembered_edge(places.state, addresses)
+    async with connect(addresses, prefer=prefer, on_change=changed) as edge:
+        yield edge
+
+
+@asynccontextmanager
+async def some_edge(given: Given, places: Places, tell: Tell = say_change) -> AsyncIterator[Edge]:
+    """An edge that was named, or the one that runs on this machine.
+
+    Raises:
+        EdgeUnavailableError: None was named and none runs.
+    """
+    addresses = await edges_of(given, places)
+    if not addresses:
+        raise EdgeUnavailableError(
+            "no edge runs on this machine; start one with `viseme up`, or name one with --edge HOST:PORT"
+        )
+    async with open_edge(addresses, places, tell) as edge:
+        yield edge
