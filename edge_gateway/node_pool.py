@@ -1,8 +1,10 @@
 """The nodes of an edge, as one: a stream goes to the one where a segment would wait least, and past those that fail."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from edge_gateway.jobs.node import EngineCard, FromNode, Meter, NodeStatus, RenderedPiece, RenderStream, ToNode
@@ -17,6 +19,9 @@ _LOG = get_logger(__name__)
 _OTHERS_S: Final = 0.5
 """Once one node has told how it is, the others have so long to do the same."""
 
+
+_SILENT_S: Final = 2.0
+"""For so long a stream must have been silent before it is given up."""
 
 _DIGITS: Final = 2
 """Waits that differ by less than hundredths of a second do not differ: round trips in one rack are that uneven."""
@@ -139,7 +144,16 @@ class NodePool:
         """Ask each how it is from time to time, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for member in self._members:
-                tasks.create_task(member.node.watch(interval_s))
+                tasks.create_task(member.node.watch(interval_s, partial(self._give_up, member)))
+
+    def _give_up(self, member: Member) -> None:
+        """End the streams to a node that does not answer and has not said anything on them either, if others can go on.
+
+        TCP alone would wait for half a minute: a cut link may come back. Where there is no other node, that is right.
+        """
+        heard_at = member.node.heard_at()
+        if heard_at is not None and time.monotonic() - heard_at >= _SILENT_S and self.has_another(member.address):
+            member.node.renew()
 
     async def rate(self) -> float:
         """Bits a second that the way to the node that would be taken now carries.

@@ -147,8 +147,8 @@ class GrpcNode:
             _LOG.info("node answers", node=self._address, engines=[engine.name for engine in self.last.engines])
         return self.last
 
-    async def watch(self, interval_s: float) -> None:
-        """Ask how it is from time to time, until cancelled."""
+    async def watch(self, interval_s: float, on_silence: Callable[[], None] = lambda: None) -> None:
+        """Ask how it is from time to time, until cancelled; tells whenever it does not answer."""
         while True:
             was_up = self.is_up
             try:
@@ -156,6 +156,7 @@ class GrpcNode:
             except VisemeError as error:
                 if was_up or self.last is None:
                     _LOG.warning("node does not answer", node=self._address, reason=error.reason, error=error.message)
+                on_silence()
             await asyncio.sleep(interval_s)
 
     async def rate(self) -> float:

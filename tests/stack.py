@@ -49,6 +49,8 @@ class Stack:
     with_node: bool = True
     more_nodes: tuple[str, ...] = ()
     """Names of further nodes, such as ``node2``; they begin with ``node``."""
+    more_edges: tuple[str, ...] = ()
+    """Names of further edges, which have the same nodes; they begin with ``edge``."""
     node_at: str = ""
     """Where the edge calls the node, if that is not where it listens."""
     prefixes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -63,7 +65,8 @@ class Stack:
         try:
             for name in ("node", *self.more_nodes) if self.with_node else ():
                 self.start(name)
-            self.start("edge")
+            for name in ("edge", *self.more_edges):
+                self.start(name)
         except BaseException:
             self.close()
             raise
@@ -86,6 +89,11 @@ class Stack:
         """Where the edge listens for gRPC."""
         return self.parts["edge"].ready.addresses["rpc"]
 
+    @property
+    def edges(self) -> str:
+        """Where all edges listen, with commas."""
+        return ",".join(part.ready.addresses["rpc"] for name, part in self.parts.items() if name.startswith("edge"))
+
     def start(self, name: str) -> None:
         """Start a part and wait until it says that it is ready."""
         known = self.parts[name].ready.addresses if name in self.parts else {}
@@ -94,7 +102,7 @@ class Stack:
         flags = ["--listen", listen, "--metrics", metrics, "--data", str(self.root / name)]
         if name in self.addresses:
             flags.append("--insecure")
-        if name == "edge":
+        if name.startswith("edge"):
             flags += ["--web", known.get("web", "127.0.0.1:0")]
             if "--node" not in self.edge_flags:
                 flags += ["--node", self.node_at or self._nodes()]
@@ -182,8 +190,8 @@ class Stack:
 
     def close(self) -> None:
         """Stop everything."""
-        for name in ("edge", *(part for part in self.parts if part != "edge")):
-            if name in self.parts and self.parts[name].process.poll() is None:
+        for name in sorted(self.parts):  # edges before nodes
+            if self.parts[name].process.poll() is None:
                 self.stop(name)
         if self._temporary is not None:
             self._temporary.cleanup()

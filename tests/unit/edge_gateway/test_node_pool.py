@@ -1,5 +1,6 @@
 """Which of several nodes a stream goes to, over real gRPC."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -13,9 +14,10 @@ from edge_gateway.settings import EdgeSettings
 from shared.errors import InvalidInputError, NodeUnavailableError, ResourceExhaustedError
 from shared.pb.viseme.inference.v1 import render_pb2 as pb
 from shared.pb.viseme.inference.v1.render_pb2_grpc import RenderServiceServicer, add_RenderServiceServicer_to_server
-from shared.rpc.address import Address
+from shared.rpc.address import Address, parse_address
 from shared.rpc.server import RpcServer
 from shared.settings import load
+from tests.silence import silence
 
 SERVICE = "viseme.inference.v1.RenderService"
 
@@ -181,3 +183,46 @@ def test_nodes_are_named_one_by_one_or_with_commas() -> None:
 def test_a_node_that_is_named_twice_and_no_node_are_refused(given: str, words: str) -> None:
     with pytest.raises(InvalidInputError, match=words):
         settings("--node", given)
+
+
+class Rendering(Told):
+    """Takes streams and says nothing on them."""
+
+    async def Render(  # type: ignore[override]  # the stubs want what a server of threads gives
+        self, request_iterator: AsyncIterator[pb.RenderRequest], context: object
+    ) -> AsyncIterator[pb.RenderResponse]:
+        del request_iterator, context
+        yield pb.RenderResponse(accepted=pb.RenderAccepted(node=self.name))
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("has_another", [True, False])
+async def test_streams_to_a_node_that_falls_silent_are_given_up_where_there_is_another(
+    monkeypatch: pytest.MonkeyPatch, has_another: bool
+) -> None:
+    monkeypatch.setattr("edge_gateway.nodes._STATUS_S", 0.2)
+    monkeypatch.setattr("edge_gateway.node_pool._SILENT_S", 0.1)
+    rpc = RpcServer(Address(host="127.0.0.1", port=0), services=[SERVICE], grace_s=0.1)
+    add_RenderServiceServicer_to_server(Rendering("a"), rpc.server)
+    async with rpc.serving() as address, silence(str(address)) as (link, relayed), AsyncExitStack() as stack:
+        addresses = [parse_address(relayed, field="node")]
+        if has_another:
+            other = RpcServer(Address(host="127.0.0.1", port=0), services=[SERVICE], grace_s=0.1)
+            add_RenderServiceServicer_to_server(Told("b", queued=9), other.server)
+            addresses.append(await stack.enter_async_context(other.serving()))
+        async with NodePool.open(addresses) as pool:
+            await pool.status()
+            watching = asyncio.create_task(pool.watch(0.05))
+            async with pool.render(Meter()) as stream:
+                assert await stream.receive() is not None
+                for connection in link.connections:
+                    connection.is_silent = True
+                link.target = ("127.0.0.1", 1)
+                reading = asyncio.create_task(stream.receive())
+                done, _ = await asyncio.wait({reading}, timeout=3 if has_another else 0.8)
+                assert bool(done) is has_another
+                if done:
+                    assert isinstance(reading.exception(), NodeUnavailableError)
+                reading.cancel()
+            watching.cancel()
+            await asyncio.gather(watching, reading, return_exceptions=True)
