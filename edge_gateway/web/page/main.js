@@ -126,5 +126,7 @@ addEventListener("hashchange", () => show().then(() => {
 }));
 show();
 watchLink();
+// The list of other edges is of use only once this one is gone: it comes after all else.
+live.addEventListener("hello", () => setTimeout(part, 5000, "edges"), { once: true });
 // Uploads that a reload or a closed tab broke off go on.
 if (memory.get("viseme-uploads") === "1") part("upload").then((uploads) => uploads.resume());

@@ -105,7 +105,7 @@ async def test_parts_are_kept_for_ever_and_named_by_what_they_are(
     site: str, http: aiohttp.ClientSession, bundle: Bundle
 ) -> None:
     assert {name.split(".")[0] for name in bundle.parts} == {
-        "batch", "faces", "history", "job", "options", "player", "record", "upload",
+        "batch", "edges", "faces", "history", "job", "options", "player", "record", "upload",
     }  # fmt: skip
     for name in bundle.parts:
         assert f"/page/{name}".encode() in bundle.page.plain
