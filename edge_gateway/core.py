@@ -51,7 +51,7 @@ from edge_gateway.jobs.stills import Stills
 from edge_gateway.jobs.uploads import UploadedInputs
 from edge_gateway.jobs.work import Desk
 from edge_gateway.keeping.holdings import Holdings
-from edge_gateway.keeping.plan import KeepTimes
+from edge_gateway.keeping.plan import KeepTimes, Kind
 from edge_gateway.keeping.sweeper import Sweeper
 from edge_gateway.library.catalog import LibraryCatalog
 from edge_gateway.library.service import Libraries
@@ -60,6 +60,7 @@ from edge_gateway.metrics import EdgeMetrics
 from edge_gateway.node_pool import NodePool
 from edge_gateway.provenance.setting import marks_of
 from edge_gateway.settings import EdgeSettings
+from edge_gateway.watermark import Watermark
 from edge_gateway.webhooks.courier import Courier, CourierLimits
 from edge_gateway.webhooks.hosts import WebhookHosts
 from edge_gateway.webhooks.outbox import Outbox, enqueue
@@ -121,7 +122,7 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
     folders = {name: data / name for name in ("assets", "uploads", "faces", "jobs", "pictures")}
     for folder in folders.values():
         await asyncio.to_thread(make_directory, folder)
-    metrics.sample(free_bytes=lambda: shutil.disk_usage(data).free, size_bytes=lambda: shutil.disk_usage(data).total)
+    watermark = _watermark(settings, data, metrics)
     database = await stack.enter_async_context(Database.open(data / "edge.db"))
     walls = settings.sandbox == "walls"
     if walls:
@@ -131,9 +132,15 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
     children = Children(sandbox, child_settings(settings, media))
     catalog = Catalog(database)
     repository = SqliteJobs(database, with_end=enqueue)
-    shelf = FaceShelf(folders["faces"], settings.face_cache_bytes, partial(_videos_in_use, repository))
+    shelf = FaceShelf(
+        folders["faces"],
+        settings.face_cache_bytes,
+        partial(_videos_in_use, repository),
+        keep_s=settings.face_keep_s,
+        on_gone=partial(metrics.let_go, Kind.FACE.value),
+    )
     faces = Faces(folders["faces"], children.cut, on_open=shelf.take, on_close=shelf.put)
-    store = AssetStore(folders["assets"], catalog, reserve_bytes=settings.disk_reserve_bytes)
+    store = AssetStore(folders["assets"], catalog, reserve_bytes=settings.disk_reserve_bytes, check_new=watermark.check)
 
     async def lost(asset_id: str, error: VisemeError) -> None:
         await dispatcher.lose(asset_id, error)
@@ -189,6 +196,7 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
         fates=inputs,
         count_up=metrics.client_up,
         reserve_bytes=settings.disk_reserve_bytes,
+        check_new=watermark.check,
         clock=lambda: leases.now_us,
         on_upload=metrics.uploaded,
     )
@@ -244,6 +252,7 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
         on_accept=deadlines.add,
         uploaded=inputs.known,
         list_limit=settings.job_list,
+        check_new=watermark.check,
     )
     previews = Previews(
         jobs,
@@ -287,6 +296,13 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
             on_gone=lambda gone: metrics.let_go(gone.kind.value, gone.size_bytes),
         ),
     )
+
+
+def _watermark(settings: EdgeSettings, data: Path, metrics: EdgeMetrics) -> Watermark:
+    metrics.sample(free_bytes=lambda: shutil.disk_usage(data).free, size_bytes=lambda: shutil.disk_usage(data).total)
+    watermark = Watermark(data, settings.disk_watermark, settings.disk_watermark_bytes)
+    metrics.sample_watermark(lambda: watermark.mark_bytes)
+    return watermark
 
 
 async def _webhooks(

@@ -90,6 +90,11 @@ class EdgeMetrics:
         """Have the disk looked at whenever the page is scraped."""
         disk_gauges(self._registry, "viseme_edge", self.here, free_bytes=free_bytes, size_bytes=size_bytes)
 
+    def sample_watermark(self, mark_bytes: Callable[[], float]) -> None:
+        """Tell below how much free room nothing new is taken."""
+        mark = self._gauge("viseme_edge_disk_watermark_bytes", "Free room below which no new work is taken.")
+        mark.labels(*self.here.values()).set_function(mark_bytes)
+
     def webhook_tried(self, state: WebhookState) -> None:
         """A webhook was tried and stands so since."""
         self._webhooks.labels(*self.here.values(), state.value).inc()

@@ -84,6 +84,9 @@ class EdgeSettings(ServiceSettings):
     job_keep_s: float = Field(
         default=0.0, ge=0, description="time after its end after which a job goes, with events and result; 0: it stays"
     )
+    face_keep_s: float = Field(
+        default=0.0, ge=0, description="time after its last use after which a face goes that was cut; 0: it stays"
+    )
     web_head_bytes: int = Field(default=64 << 10, ge=4 << 10, description="bytes in the head of a request")
     web_head_s: float = Field(default=30.0, gt=0, description="time within which the head of a request comes")
     request_body_bytes: int = Field(default=1 << 20, ge=1 << 10, description="bytes in the JSON or form of a request")
@@ -105,6 +108,12 @@ class EdgeSettings(ServiceSettings):
     picture_cache_bytes: int = Field(default=256 << 20, ge=0, description="bytes of small pictures kept of files")
     pictures_at_once: int = Field(default=2, ge=1, le=64, description="small pictures that are made at once")
     disk_reserve_bytes: int = Field(default=64 << 20, ge=0, description="room on the disk that uploads leave free")
+    disk_watermark: float = Field(
+        default=0.05, ge=0, lt=1, description="share of the disk that must be free for new uploads and jobs"
+    )
+    disk_watermark_bytes: int = Field(
+        default=2 << 30, ge=0, description="more than this need not be free for them, however large the disk"
+    )
 
     library: LibrarySettings = Field(
         default=(),

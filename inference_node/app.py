@@ -140,7 +140,10 @@ async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory
         if settings.models is not None:
             shelf = Shelf(settings.models, engines, tensors, runtime, period_s=settings.models_seconds)
             tasks.start(shelf.run(), "own networks")
-        cache = await asyncio.to_thread(BlobCache, settings.data / "cache", limit_bytes=settings.cache_bytes)
+        cache = await asyncio.to_thread(
+            BlobCache, settings.data / "cache", limit_bytes=settings.cache_bytes, keep_s=settings.cache_keep_s
+        )
+        tasks.start(cache.keep_swept(), "cache")
         queue: FairQueue[Ticket] = FairQueue(limit=settings.queue_segments)
         service = NodeService(
             node=settings.node_name,

@@ -65,6 +65,9 @@ class NodeSettings(ServiceSettings):
     batch_frames: int = Field(16, ge=1, le=64, description="frames that an engine gets at once")
 
     cache_bytes: int = Field(2 << 30, ge=1 << 10, description="crop segments and speech kept on disk")
+    cache_keep_s: float = Field(
+        604_800.0, ge=0, description="time after their last use after which they go; 0: when room is needed"
+    )
     frames_bytes: int = Field(128 << 20, ge=1, description="decoded crop segments kept in memory")
     results_bytes: int = Field(32 << 20, ge=0, description="rendered segments kept in memory for a stream that was cut")
     max_speech_bytes: int = Field(_LIMITS.max_speech_bytes, ge=1, description="largest encoded speech")

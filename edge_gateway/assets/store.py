@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,12 +37,16 @@ class AssetStore:
         root: The directory.
         catalog: The rows.
         reserve_bytes: Room on the disk that uploads leave free.
+        check_new: Refuses what has not begun yet where the disk is nearly full.
     """
 
-    def __init__(self, root: Path, catalog: Catalog, *, reserve_bytes: int = 0) -> None:
+    def __init__(
+        self, root: Path, catalog: Catalog, *, reserve_bytes: int = 0, check_new: Callable[[], None] = lambda: None
+    ) -> None:
         self._root = root
         self._catalog = catalog
         self._reserve_bytes = reserve_bytes
+        self._check_new = check_new
         self._naming = asyncio.Lock()
         self.growths = Growths()
         """Assets that are read while they come."""
@@ -63,7 +67,9 @@ class AssetStore:
             asset = await self._catalog.find(manifest.asset_id)
             if asset is None and await self._fits(manifest):
                 await self._name(manifest.upload_id, manifest)
+                asset = await self._catalog.find(manifest.asset_id)
             if asset is None:
+                self._check_new()
                 asset = await self._catalog.announce(manifest, now_us)
         return asset, await self._held(asset, manifest)
 
@@ -85,6 +91,7 @@ class AssetStore:
             if asset is None or not asset.ready:
                 asset = await self._catalog.find(manifest.upload_id) or asset
             if asset is None:
+                self._check_new()
                 asset = await self._catalog.announce(manifest, now_us)
         known = [b""] * manifest.count
         for index, one in (await self._catalog.digests(asset.asset_id)).items():

@@ -59,6 +59,7 @@ class StreamUploads:
         fates: Told what becomes of each upload.
         count_up: Told the bytes of every piece that came in.
         reserve_bytes: Room on the disk that uploads leave free.
+        check_new: Refuses what has not begun yet where the disk is nearly full.
         clock: The time that counts: one that nobody sets, that goes on over restarts.
         wall: The time of day, for people.
         on_upload: Told how uploads ended; not of a request after which more of one is to come.
@@ -77,6 +78,7 @@ class StreamUploads:
         fates: Fates | None = None,
         count_up: Callable[[int], None] = lambda _: None,
         reserve_bytes: int = 0,
+        check_new: Callable[[], None] = lambda: None,
         clock: Clock,
         wall: Clock = time_of_day,
         on_upload: OnUpload = tell_nobody,
@@ -91,6 +93,7 @@ class StreamUploads:
         self._fates = fates
         self._count_up = count_up
         self._reserve_bytes = reserve_bytes
+        self._check_new = check_new
         self._clock = clock
         self._wall = wall
         self._on_upload = on_upload
@@ -106,6 +109,8 @@ class StreamUploads:
             DiskFullError: the disk has no room for it.
         """
         check_size(new.size_bytes, self.limits, new.display_name)
+        if not new.parts:  # what is put together was taken before
+            self._check_new()
         await asyncio.to_thread(_check_room, self._root, new.size_bytes + self._reserve_bytes)
         return await self._uploads.open(new, self._clock(), self.limits.open_uploads)
 

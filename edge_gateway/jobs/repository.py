@@ -1,6 +1,6 @@
 """What the edge wants of the place where jobs are written down."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from edge_gateway.jobs.job import ALL_JOBS, Change, Event, EventBody, Job, JobState, Which
@@ -9,8 +9,12 @@ from edge_gateway.jobs.job import ALL_JOBS, Change, Event, EventBody, Job, JobSt
 class JobRepository(Protocol):
     """Jobs that survive a power cut."""
 
-    async def add(self, asked: Job, key: str, queue_limit: int) -> tuple[Job, bool]:
+    async def add(
+        self, asked: Job, key: str, queue_limit: int, check_new: Callable[[], None] = lambda: None
+    ) -> tuple[Job, bool]:
         """Write down a new job with its first event; where the key is known, the job that has it.
+
+        ``check_new`` may refuse a job that is new.
 
         Returns:
             The job, and whether it is new.

@@ -110,6 +110,7 @@ class JobService:
         on_accept: Told of every new job.
         uploaded: Finds what an upload by tus has become.
         list_limit: Jobs that one call may name.
+        check_new: Refuses new jobs where the disk is nearly full.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class JobService:
         on_accept: Callable[[Job], None] = lambda _: None,
         uploaded: Uploaded | None = None,
         list_limit: int = 500,
+        check_new: Callable[[], None] = lambda: None,
     ) -> None:
         self._repository = repository
         self._journal = journal
@@ -140,6 +142,7 @@ class JobService:
         self._on_accept = on_accept
         self._uploaded = uploaded
         self._list_limit = list_limit
+        self._check_new = check_new
 
     async def submit(
         self, *, video: str, speech: str, options: JobOptions, key: str, background: str = ""
@@ -157,6 +160,7 @@ class JobService:
             NotFoundError: an asset is not there.
             ConflictError: an asset's upload has no id yet, or the key belongs to another job.
             QueueFullError: too many jobs wait.
+            DiskFullError: the disk has no room for new work.
         """
         check_key(key)
         self._check_engine(check_engine(options.engine))
@@ -186,7 +190,7 @@ class JobService:
             updated_us=now,
             trace=tracing.traceparent(),
         )
-        job, is_new = await self._repository.add(job, key, self._queue_limit)
+        job, is_new = await self._repository.add(job, key, self._queue_limit, self._check_new)
         if is_new:
             _LOG.info("job accepted", job_id=job.job_id)
             self._on_accept(job)

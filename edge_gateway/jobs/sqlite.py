@@ -75,7 +75,9 @@ class SqliteJobs:
         self._clock_us = clock_us
         self._with_end = with_end
 
-    async def add(self, asked: Job, key: str, queue_limit: int) -> tuple[Job, bool]:
+    async def add(
+        self, asked: Job, key: str, queue_limit: int, check_new: Callable[[], None] = lambda: None
+    ) -> tuple[Job, bool]:
         """See :class:`edge_gateway.jobs.repository.JobRepository`."""
 
         def work(connection: sqlite3.Connection) -> tuple[Job, bool]:
@@ -88,6 +90,7 @@ class SqliteJobs:
                 need_upload(connection, asset_id, name)
                 _need_named(connection, asset_id, name)
             _need_room(connection, queue_limit)
+            check_new()
             number = connection.execute(
                 "INSERT INTO jobs (job_id, idempotency_key, state, video_asset_id, speech_asset_id, fit, keep_length,"
                 " engine, speakers, created_us, updated_us, background_asset_id, keep_sound, background_volume,"

@@ -14,6 +14,8 @@ class Kind(StrEnum):
     """A finished video; its job stays."""
     ASSET = "asset"
     """A file that was brought."""
+    FACE = "face"
+    """The track and the crops of a face that was looked for in a video."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +37,12 @@ class KeepTimes:
     job_s: float = 0.0
     result_s: float = 0.0
     asset_s: float = 0.0
+    face_s: float = 0.0
 
     def of(self, kind: Kind) -> float:
         """Seconds for which things of a kind stay."""
-        return {Kind.JOB: self.job_s, Kind.RESULT: self.result_s, Kind.ASSET: self.asset_s}[kind]
+        times = {Kind.JOB: self.job_s, Kind.RESULT: self.result_s, Kind.ASSET: self.asset_s, Kind.FACE: self.face_s}
+        return times[kind]
 
 
 def due(holdings: Iterable[Holding], keep: KeepTimes, now_us: int) -> list[Holding]:

@@ -4,15 +4,18 @@ import asyncio
 import errno
 import hashlib
 import os
+import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from shared.errors import DiskFullError, InternalError, ResourceExhaustedError
 from shared.telemetry.logging import get_logger
 
 _PART = ".part"
+_SWEEP_S: Final = 60.0
 _LOG = get_logger(__name__)
 
 
@@ -30,12 +33,19 @@ class BlobCache:
     Args:
         folder: Where they lie.
         limit_bytes: What they may have together.
+        keep_s: Seconds after their last use after which they go, 0 for never.
+        clock: The time of day in seconds, as files have it.
     """
 
-    def __init__(self, folder: Path, *, limit_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, *, limit_bytes: int, keep_s: float = 0.0, clock: Callable[[], float] = time.time
+    ) -> None:
         self._folder = folder
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
+        self._keep_s = keep_s
+        self._clock = clock
+        self._used_at: dict[bytes, float] = {}
         self._sizes: OrderedDict[bytes, int] = OrderedDict()
         self._pins: Counter[bytes] = Counter()
         self._soon_over = 0
@@ -85,9 +95,10 @@ class BlobCache:
             else:
                 break
         else:
-            self._sizes.move_to_end(digest)
+            self._use(digest)
             return
         self._sizes[digest] = len(data)
+        self._use(digest)
         self.used_bytes += len(data)
         try:
             await asyncio.to_thread(self._write, digest, data, evicted)
@@ -105,7 +116,7 @@ class BlobCache:
         """
         if digest not in self._sizes:
             raise BlobLostError(digest)
-        self._sizes.move_to_end(digest)
+        self._use(digest)
         try:
             data = await asyncio.to_thread(self._read, digest)
         except OSError as error:
@@ -116,6 +127,32 @@ class BlobCache:
             self._forget(digest)
             raise BlobLostError(digest)
         return data
+
+    async def drop(self, digests: Iterable[bytes]) -> int:
+        """Delete what is of these; gives how many. What is being rendered stays until it is dropped again."""
+        going = [digest for digest in digests if digest in self._sizes and not self._pins[digest]]
+        for digest in going:
+            self._forget(digest)
+        await asyncio.to_thread(self._unlink, going)
+        return len(going)
+
+    async def sweep(self) -> int:
+        """Delete what nobody has used for long enough; gives how many."""
+        if not self._keep_s:
+            return 0
+        before = self._clock() - self._keep_s
+        return await self.drop([digest for digest, used_at in self._used_at.items() if used_at <= before])
+
+    async def keep_swept(self) -> None:
+        """Sweep now and then until cancelled."""
+        while True:
+            if gone := await self.sweep():
+                _LOG.info("cached files were not used for long enough", files=gone)
+            await asyncio.sleep(_SWEEP_S)
+
+    def _use(self, digest: bytes) -> None:
+        self._sizes.move_to_end(digest)
+        self._used_at[digest] = self._clock()
 
     def _make_room(self, size: int) -> list[bytes]:
         evicted: list[bytes] = []
@@ -134,15 +171,14 @@ class BlobCache:
 
     def _forget(self, digest: bytes) -> None:
         self.used_bytes -= self._sizes.pop(digest, 0)
+        self._used_at.pop(digest, None)
 
     def _path(self, digest: bytes) -> Path:
         name = digest.hex()
         return self._folder / name[:2] / name
 
     def _write(self, digest: bytes, data: bytes, evicted: list[bytes]) -> None:
-        for other in evicted:
-            if other not in self._sizes:  # it may have come again in the meantime
-                self._path(other).unlink(missing_ok=True)
+        self._unlink(evicted)
         path = self._path(digest)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.urandom(4).hex()}{_PART}")
@@ -152,6 +188,11 @@ class BlobCache:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+    def _unlink(self, digests: Iterable[bytes]) -> None:
+        for digest in digests:
+            if digest not in self._sizes:  # it may have come again in the meantime
+                self._path(digest).unlink(missing_ok=True)
 
     def _read(self, digest: bytes) -> bytes | None:
         path = self._path(digest)
@@ -172,8 +213,9 @@ class BlobCache:
                 continue
             status = path.stat()
             found.append((status.st_mtime, bytes.fromhex(path.name), status.st_size))
-        for _, digest, size in sorted(found):
+        for used_at, digest, size in sorted(found):
             self._sizes[digest] = size
+            self._used_at[digest] = used_at
             self.used_bytes += size
         for digest in self._make_room(0) if self.used_bytes > self.limit_bytes else ():
             self._path(digest).unlink(missing_ok=True)

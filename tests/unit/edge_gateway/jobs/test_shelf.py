@@ -122,3 +122,13 @@ async def test_it_works_on_its_own_until_cancelled(tmp_path: Path) -> None:
         async with asyncio.timeout(0.5):
             await shelf.run()
     assert _there(tmp_path) == ""
+
+
+async def test_a_face_goes_once_its_time_is_over_unless_a_job_needs_it(tmp_path: Path) -> None:
+    for age, video in enumerate("abcd"):
+        _face(tmp_path, video, age=age)
+    gone: list[int] = []
+    shelf = FaceShelf(tmp_path, 9 * SIZE, Jobs("d"), keep_s=2.0, clock_ns=lambda: 10**18, on_gone=gone.append)
+    await shelf.trim()
+    assert _there(tmp_path) == "abd"
+    assert gone == [SIZE]

@@ -103,3 +103,31 @@ async def test_who_brings_something_waits_for_what_is_soon_over_and_for_nothing_
     await putting
     assert await cache.get(digest(second)) == second
     assert digest(first) not in cache
+
+
+async def test_what_was_not_used_for_long_enough_goes_and_a_restart_forgets_no_time(tmp_path: Path) -> None:
+    now = 1e9
+    cache = BlobCache(tmp_path, limit_bytes=100, keep_s=60, clock=lambda: now)
+    old, used, pinned = await put(cache, b"old"), await put(cache, b"used"), await put(cache, b"pinned")
+    for path in tmp_path.glob("*/*"):
+        os.utime(path, (now, now))
+    now += 59
+    assert await cache.sweep() == 0
+    await cache.get(used)
+    os.utime(cache._path(used), (now, now))
+    now += 1
+    cache = BlobCache(tmp_path, limit_bytes=100, keep_s=60, clock=lambda: now)
+    with cache.pinned([pinned]):
+        assert await cache.sweep() == 1
+    assert [one in cache for one in (old, used, pinned)] == [False, True, True]
+    assert cache.used_bytes == len(b"usedpinned")
+    assert len([path for path in tmp_path.glob("*/*") if path.is_file()]) == 2
+
+
+async def test_what_is_dropped_is_gone_from_the_disk_but_not_while_it_is_rendered(tmp_path: Path) -> None:
+    cache = BlobCache(tmp_path, limit_bytes=100)
+    name = await put(cache, b"crop")
+    with cache.pinned([name]):
+        assert await cache.drop([name, digest(b"never here")]) == 0
+    assert await cache.drop([name]) == 1
+    assert not any(path.is_file() for path in tmp_path.glob("*/*"))
