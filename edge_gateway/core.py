@@ -44,15 +44,18 @@ from edge_gateway.jobs.result_reel import ResultReels
 from edge_gateway.jobs.results import Results
 from edge_gateway.jobs.service import JobService
 from edge_gateway.jobs.session import Sessions
-from edge_gateway.jobs.shelf import FaceShelf
+from edge_gateway.jobs.shelf import FaceShelf, video_of
 from edge_gateway.jobs.sqlite import SqliteJobs
 from edge_gateway.jobs.sqlite_news import SqliteNews
 from edge_gateway.jobs.stills import Stills
 from edge_gateway.jobs.uploads import UploadedInputs
 from edge_gateway.jobs.work import Desk
+from edge_gateway.keeping.forgets import Forgets
 from edge_gateway.keeping.holdings import Holdings
 from edge_gateway.keeping.plan import KeepTimes, Kind
+from edge_gateway.keeping.strays import drop_strays, read_known
 from edge_gateway.keeping.sweeper import Sweeper
+from edge_gateway.keeping.teller import Teller
 from edge_gateway.library.catalog import LibraryCatalog
 from edge_gateway.library.service import Libraries
 from edge_gateway.library.setting import open_places
@@ -63,7 +66,7 @@ from edge_gateway.settings import EdgeSettings
 from edge_gateway.watermark import Watermark
 from edge_gateway.webhooks.courier import Courier, CourierLimits
 from edge_gateway.webhooks.hosts import WebhookHosts
-from edge_gateway.webhooks.outbox import Outbox, enqueue
+from edge_gateway.webhooks.outbox import Outbox, enqueue, strike_out
 from edge_gateway.webhooks.post import Poster
 from edge_gateway.webhooks.secret import own_secret
 from edge_gateway.webhooks.service import WebhookService
@@ -80,6 +83,7 @@ _FIGURES_S = 2.0
 class Core:
     """The parts."""
 
+    database: Database
     assets: AssetService
     libraries: Libraries
     streams: StreamUploads
@@ -104,6 +108,7 @@ class Core:
     inputs: UploadedInputs
     archives: Archives
     sweeper: Sweeper
+    teller: Teller
 
 
 async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePool, metrics: EdgeMetrics) -> Core:
@@ -130,16 +135,11 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
     sandbox = await stack.enter_async_context(Sandbox(preload=PRELOAD, walls=walls))
     media = media_limits(settings)
     children = Children(sandbox, child_settings(settings, media))
-    catalog = Catalog(database)
-    repository = SqliteJobs(database, with_end=enqueue)
-    shelf = FaceShelf(
-        folders["faces"],
-        settings.face_cache_bytes,
-        partial(_videos_in_use, repository),
-        keep_s=settings.face_keep_s,
-        on_gone=partial(metrics.let_go, Kind.FACE.value),
+    repository = SqliteJobs(database, with_end=enqueue, with_removal=strike_out)
+    shelf, faces, forgets = _faces(
+        settings, folders["faces"], database, repository=repository, children=children, node=node, metrics=metrics
     )
-    faces = Faces(folders["faces"], children.cut, on_open=shelf.take, on_close=shelf.put)
+    catalog = Catalog(database, forgets)
     store = AssetStore(folders["assets"], catalog, reserve_bytes=settings.disk_reserve_bytes, check_new=watermark.check)
 
     async def lost(asset_id: str, error: VisemeError) -> None:
@@ -183,6 +183,7 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
         limits=library_limits(settings),
     )
     finished = FinishedFiles(store, children.probe, on_remove=removed)
+    await drop_strays(data, await database.run(read_known))
     await finished.drop_unowned()
     inputs = UploadedInputs(repository)
     streams = StreamUploads(
@@ -227,6 +228,7 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
         marks=marks,
         on_report=metrics.reported,
         on_progress=metrics.progressed,
+        on_speech=forgets.note,
     )
 
     dispatcher = Dispatcher(
@@ -264,6 +266,7 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
         count_down=metrics.client_down,
     )
     return Core(
+        database=database,
         assets=assets,
         libraries=libraries,
         streams=streams,
@@ -287,6 +290,7 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
         stills=Stills(jobs, reels, pictures),
         inputs=inputs,
         archives=Archives(jobs, assets, limit=settings.zip_jobs),
+        teller=Teller(forgets, node.nodes),
         sweeper=Sweeper(
             Holdings(database).all,
             KeepTimes(job_s=settings.job_keep_s, result_s=settings.result_keep_s, asset_s=settings.asset_keep_s),
@@ -296,6 +300,33 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
             on_gone=lambda gone: metrics.let_go(gone.kind.value, gone.size_bytes),
         ),
     )
+
+
+def _faces(
+    settings: EdgeSettings,
+    root: Path,
+    database: Database,
+    *,
+    repository: SqliteJobs,
+    children: Children,
+    node: NodePool,
+    metrics: EdgeMetrics,
+) -> tuple[FaceShelf, Faces, Forgets]:
+    async def going(key: str) -> None:
+        # A node may keep the crops for longer than they lie here; that they were sent must not be forgotten with them.
+        await forgets.note(video_of(key), await asyncio.to_thread(faces.digests, key))
+
+    shelf = FaceShelf(
+        root,
+        settings.face_cache_bytes,
+        partial(_videos_in_use, repository),
+        keep_s=settings.face_keep_s,
+        on_gone=partial(metrics.let_go, Kind.FACE.value),
+        on_going=going,
+    )
+    faces = Faces(root, children.cut, on_open=shelf.take, on_close=shelf.put)
+    forgets = Forgets(database, [one.address for one in node.nodes], faces.digests)
+    return shelf, faces, forgets
 
 
 def _watermark(settings: EdgeSettings, data: Path, metrics: EdgeMetrics) -> Watermark:
@@ -339,6 +370,8 @@ async def running(core: Core, metrics: EdgeMetrics, poll_s: float) -> AsyncItera
             tasks.create_task(core.inputs.keep_settled()),
             tasks.create_task(core.assets.keep_swept()),
             tasks.create_task(core.sweeper.run()),
+            tasks.create_task(core.teller.run()),
+            tasks.create_task(core.database.keep_erased()),
             tasks.create_task(core.news.run()),
             tasks.create_task(core.gauge.run()),
             tasks.create_task(_count(core, metrics.counted)),

@@ -10,9 +10,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from shared.errors import DiskFullError, InternalError
+from shared.telemetry.logging import get_logger
+
+_LOG = get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -28,6 +31,11 @@ _FULL = frozenset(
 
 _ROOM_BYTES = 2 << 20
 """What the database may need of a disk that is full."""
+
+_BUSY_MS: Final = 30_000
+_ERASE_S: Final = 1.0
+"""For so long further deletions are waited for, so that many cost no more than one."""
+_ERASE_AGAIN_S: Final = 5.0
 
 _VERSIONS = (
     """
@@ -187,6 +195,22 @@ _VERSIONS = (
     ALTER TABLE jobs ADD COLUMN touched_us INTEGER NOT NULL DEFAULT 0;
     UPDATE jobs SET touched_us = (SELECT us FROM running_time);
     """,
+    # What nodes may keep of a file (crops and speech, by SHA-256), and what they are yet to be told to forget. What is
+    # told of a job that was deleted meanwhile goes once it has been told.
+    """
+    ALTER TABLE webhooks ADD COLUMN job_is_gone INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE sent_blobs (
+        asset_id TEXT NOT NULL REFERENCES assets (asset_id) ON DELETE CASCADE ON UPDATE CASCADE,
+        digest BLOB NOT NULL,
+        PRIMARY KEY (asset_id, digest)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE forgets (
+        node TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        since_us INTEGER NOT NULL,
+        PRIMARY KEY (node, digest)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 
@@ -197,6 +221,7 @@ class Database:
         self._path = path
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
         self._connection: sqlite3.Connection | None = None
+        self._to_erase = asyncio.Event()
 
     @classmethod
     @asynccontextmanager
@@ -217,16 +242,42 @@ class Database:
             await loop.run_in_executor(database._thread, database._close)
             database._thread.shutdown()
 
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def run(self, work: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
         """Run ``work`` as one transaction: all of it is safe on disk when this returns, or none of it happened.
+
+        Args:
+            work: What to do.
+            erases: It deletes what somebody wants gone: soon no byte of that is left in the file or its log.
 
         Raises:
             DiskFullError: the disk has no room.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
+        result = await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
+        if erases:
+            self._to_erase.set()
+        return result
+
+    async def keep_erased(self) -> None:
+        """Erase what was deleted, soon after each deletion, until cancelled."""
+        while True:
+            await self._to_erase.wait()
+            await asyncio.sleep(_ERASE_S)
+            self._to_erase.clear()
+            if not await self.erase():
+                _LOG.info("deleted rows are erased from the log later; another process reads the database")
+                self._to_erase.set()
+                await asyncio.sleep(_ERASE_AGAIN_S)
+
+    async def erase(self) -> bool:
+        """Leave no byte of deleted rows; False while another process reads, and nothing could be done.
+
+        What is deleted is overwritten in the file by ``secure_delete``. The log has old pages until it is written anew,
+        so that is done: not cut off, since its length is the room that the edge has on a full disk.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._erase)
 
     def _connect(self) -> None:
-        connection = sqlite3.connect(self._path, isolation_level=None, timeout=30)
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=_BUSY_MS / 1000)
         connection.row_factory = sqlite3.Row
         self._connection = connection
         for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
@@ -246,6 +297,7 @@ class Database:
     @staticmethod
     def _keep_room(connection: sqlite3.Connection) -> None:
         """Make the log as long as it will be, and some free pages: a job that meets a full disk can be written down."""
+        connection.execute(f"PRAGMA journal_size_limit = {_ROOM_BYTES}")
         pages = _ROOM_BYTES // connection.execute("PRAGMA page_size").fetchone()[0]
         connection.execute(f"PRAGMA wal_autocheckpoint = {pages // 2}")
         try:
@@ -254,6 +306,24 @@ class Database:
         finally:
             connection.execute("DROP TABLE IF EXISTS room")
         connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+    def _erase(self) -> bool:
+        connection = self._connection
+        if connection is None:
+            raise InternalError("the database is closed")
+        connection.execute("PRAGMA busy_timeout = 0")  # who else reads, such as a backup, may take long
+        try:
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+            if not busy:
+                with suppress(DiskFullError), _no_room():
+                    self._keep_room(connection)
+                    return True
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorname", "") != "SQLITE_BUSY":
+                raise
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        return False
 
     def _close(self) -> None:
         if self._connection is not None:

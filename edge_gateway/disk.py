@@ -4,10 +4,13 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shared.errors import DiskFullError
+from shared.telemetry.logging import get_logger
+
+_LOG = get_logger(__name__)
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -88,5 +91,14 @@ def append_line(path: Path, line: str) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory with all that is in it; nothing happens when it is not there."""
+    """Remove a directory with all that is in it, durably; nothing happens when it is not there.
+
+    What cannot be removed is logged: whoever wanted it gone must not be told otherwise by silence.
+    """
+    if not os.path.lexists(path):
+        return
     shutil.rmtree(path, ignore_errors=True)
+    if os.path.lexists(path):
+        _LOG.error("a folder could not be deleted; look who owns what is in it", path=str(path))
+    with suppress(FileNotFoundError):
+        sync_directory(path.parent)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from statistics import median
 from typing import Final
@@ -146,6 +146,24 @@ class GrpcNode:
         if not was_up:
             _LOG.info("node answers", node=self._address, engines=[engine.name for engine in self.last.engines])
         return self.last
+
+    async def forget(self, digests: Iterable[bytes]) -> list[bytes] | None:
+        """Have it delete the crops and speech of these SHA-256; gives those that it still renders from.
+
+        None where it is of a version that knows no such call.
+
+        Raises:
+            NodeUnavailableError: it does not answer.
+        """
+        request = pb.ForgetRequest(digests=digests)
+        with node_errors(self._address):
+            try:
+                told = await RenderServiceStub(self._control).Forget(request, timeout=_STATUS_S)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+                    raise
+                return None
+        return list(told.in_use)
 
     async def watch(self, interval_s: float, on_silence: Callable[[], None] = lambda: None) -> None:
         """Ask how it is from time to time, until cancelled; tells whenever it does not answer."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -145,6 +145,19 @@ async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory
         )
         tasks.start(cache.keep_swept(), "cache")
         queue: FairQueue[Ticket] = FairQueue(limit=settings.queue_segments)
+        executor = ThreadPoolExecutor(settings.thread_count, thread_name_prefix="render")
+        stack.callback(executor.shutdown, wait=False, cancel_futures=True)
+        library = Library(
+            cache, executor, listener=Listener(tensors), frames_bytes=settings.frames_bytes, metrics=metrics
+        )
+        renderer = SegmentRenderer(
+            library, metrics, batch_frames=settings.batch_frames, kept_bytes=settings.results_bytes
+        )
+
+        def forget(digests: Collection[bytes]) -> None:
+            library.forget(digests)
+            renderer.forget()
+
         service = NodeService(
             node=settings.node_name,
             registry=engines,
@@ -153,13 +166,9 @@ async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory
             runtime=runtime,
             limits=settings.limits(),
             metrics=metrics,
+            on_forget=forget,
         )
-        executor = ThreadPoolExecutor(settings.thread_count, thread_name_prefix="render")
-        stack.callback(executor.shutdown, wait=False, cancel_futures=True)
-        library = Library(
-            cache, executor, listener=Listener(tensors), frames_bytes=settings.frames_bytes, metrics=metrics
-        )
-        workers = _workers(settings, library, queue=queue, cache=cache, runtime=runtime, metrics=metrics)
+        workers = _workers(settings, renderer, queue=queue, cache=cache, runtime=runtime, metrics=metrics)
         tasks.start(workers.run(), "workers")
         rpc = _rpc(settings, listen, service, page, metrics)
         metrics_address = stack.enter_context(serve_metrics(page, metrics_listen))
@@ -224,19 +233,13 @@ def _server_options(settings: NodeSettings, repository: Path) -> ServerOptions:
 
 def _workers(
     settings: NodeSettings,
-    library: Library,
+    renderer: SegmentRenderer,
     *,
     queue: FairQueue[Ticket],
     cache: BlobCache,
     runtime: Runtime,
     metrics: NodeMetrics,
 ) -> Workers:
-    renderer = SegmentRenderer(
-        library,
-        metrics,
-        batch_frames=settings.batch_frames,
-        kept_bytes=settings.results_bytes,
-    )
     return Workers(
         queue,
         renderer,

@@ -2,21 +2,42 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
 
 from edge_gateway.assets.asset import Asset, AssetKind, Manifest, is_named
 from edge_gateway.database import Database
 from shared.errors import ConflictError, NotFoundError
 from shared.media.probe import MediaInfo
 
+T = TypeVar("T")
+
 _FINAL = json.dumps(["succeeded", "failed", "cancelled"])
 
 
-class Catalog:
-    """Which assets there are and which of their chunks are safe."""
+class Removal(Protocol):
+    """What goes with an asset besides its row."""
 
-    def __init__(self, database: Database) -> None:
+    def strike(self, connection: sqlite3.Connection, asset_id: str) -> None:
+        """Note in the transaction that an asset is deleted."""
+        ...
+
+    def wake(self) -> None:
+        """Something was deleted."""
+        ...
+
+
+class Catalog:
+    """Which assets there are and which of their chunks are safe.
+
+    Args:
+        database: Where they stand.
+        removal: Told of assets that are deleted.
+    """
+
+    def __init__(self, database: Database, removal: Removal | None = None) -> None:
         self._database = database
+        self._removal = removal
 
     async def announce(self, manifest: Manifest, now_us: int, kind: AssetKind | None = None) -> Asset:
         """Write down an asset that is about to come, or find the one that is there.
@@ -192,22 +213,41 @@ class Catalog:
             if needed is not None:
                 message = f"job {needed['job_id']} still needs this asset; cancel it first or wait for its end"
                 raise ConflictError(message, field="asset_id")
-            return connection.execute("DELETE FROM assets WHERE asset_id = ?", (asset_id,)).rowcount > 0
+            if connection.execute("SELECT 1 FROM assets WHERE asset_id = ?", (asset_id,)).fetchone() is None:
+                return False
+            self._strike(connection, asset_id)
+            return True
 
-        return await self._database.run(work)
+        return await self._removed(work)
 
     async def remove_unowned_results(self) -> list[str]:
         """Strike out results that no job has made or works with; gives their ids."""
 
         def work(connection: sqlite3.Connection) -> list[str]:
             rows = connection.execute(
-                "DELETE FROM assets WHERE kind = 'result' AND NOT EXISTS (SELECT 1 FROM jobs WHERE asset_id IN"
+                "SELECT asset_id FROM assets WHERE kind = 'result' AND NOT EXISTS (SELECT 1 FROM jobs WHERE asset_id IN"
                 " (result_asset_id, video_asset_id, speech_asset_id, background_asset_id)"
-                " OR instr(speakers, asset_id)) RETURNING asset_id"
+                " OR instr(speakers, asset_id))"
             )
-            return [row[0] for row in rows]
+            gone = [row[0] for row in rows]
+            for asset_id in gone:
+                self._strike(connection, asset_id)
+            return gone
 
-        return await self._database.run(work)
+        return await self._removed(work)
+
+    def _strike(self, connection: sqlite3.Connection, asset_id: str) -> None:
+        """Strike out an asset and what else names it: that it was used, and the upload that it came by."""
+        if self._removal is not None:
+            self._removal.strike(connection, asset_id)
+        for table in ("used_videos", "streams", "assets"):
+            connection.execute(f"DELETE FROM {table} WHERE asset_id = ?", (asset_id,))  # noqa: S608 - our words
+
+    async def _removed(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        removed = await self._database.run(work, erases=True)
+        if self._removal is not None:
+            self._removal.wake()
+        return removed
 
 
 def read_asset(row: sqlite3.Row) -> Asset:

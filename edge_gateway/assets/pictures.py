@@ -103,6 +103,11 @@ class Pictures:
             _LOG.warning("a picture is not kept", asset_id=asset.asset_id, error=error.message)
             return data
         self._kept[asset.asset_id] = len(data)
+        try:
+            await self._assets.get(asset.asset_id)
+        except NotFoundError:  # deleted meanwhile
+            await asyncio.to_thread(self.forget, asset.asset_id)
+            raise
         await self._trim()
         return data
 

@@ -131,7 +131,9 @@ class StreamCatalog:
     async def remove(self, upload_ids: Sequence[str]) -> None:
         """Strike uploads out."""
         rows = [(upload_id,) for upload_id in upload_ids]
-        await self._database.run(lambda c: c.executemany("DELETE FROM streams WHERE upload_id = ?", rows))
+        await self._database.run(
+            lambda c: c.executemany("DELETE FROM streams WHERE upload_id = ?", rows), erases=bool(rows)
+        )
 
     async def untouched(self, since_us: int) -> list[str]:
         """The uploads that nothing came for since then."""

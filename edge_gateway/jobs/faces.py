@@ -33,6 +33,7 @@ _REFERENCE_REACH: Final = 8
 """Crop segments among which they are looked for, from the first that shows the person."""
 
 _TRACK: Final = "track.jsonl"
+_NAME: Final = re.compile(r"[0-9a-f]{64}(-[0-9a-f]{16})?")
 _VERSION: Final = 2
 """Of what the tracker does; faces of another version are made anew."""
 
@@ -332,6 +333,17 @@ class Faces:
         """How many crop segments of a face were cut before; blocks."""
         return sum(1 for _ in (self._root / ask.key).glob("crop-*.mp4"))
 
+    def digests(self, name: str) -> list[bytes]:
+        """The SHA-256 of all crop segments of a video, or of a face by its key; blocks."""
+        if not _NAME.fullmatch(name):
+            return []
+        found = []
+        for folder in self._root.glob(f"{name}*"):
+            face = Face(folder)
+            face.load()
+            found += [crop.digest for crop in face.crops]
+        return found
+
     async def _close(self, key: str, task: asyncio.Task[None]) -> None:
         task.cancel()
         try:
@@ -344,7 +356,7 @@ class Faces:
 
     def forget(self, video: str) -> None:
         """Delete every face of a video; blocks."""
-        if re.fullmatch(r"[0-9a-f]{64}", video):
+        if _NAME.fullmatch(video):
             for folder in self._root.glob(f"{video}-*"):
                 remove_tree(folder)
 

@@ -26,7 +26,7 @@ from edge_gateway.jobs.render import RenderLeg, Told
 from edge_gateway.jobs.results import Results
 from edge_gateway.jobs.soundtrack import Soundtrack
 from edge_gateway.jobs.stall import StalledError, here_of, watch
-from edge_gateway.jobs.start import Start, Starter
+from edge_gateway.jobs.start import OnSpeech, Start, Starter, tell_nobody
 from edge_gateway.jobs.voices import Voice, open_views, voices_of
 from edge_gateway.jobs.work import Desk, PipelineSettings, Work
 from edge_gateway.provenance.marks import Marks
@@ -68,6 +68,7 @@ class Pipeline:
         marks: What results say of themselves.
         on_report: Told what each job took.
         on_progress: Told once of each job that has come further for the first time.
+        on_speech: Told what nodes are sent of a speech; see :class:`edge_gateway.jobs.start.Starter`.
     """
 
     def __init__(
@@ -86,10 +87,13 @@ class Pipeline:
         marks: Marks,
         on_report: Callable[[JobReport], None] = lambda _: None,
         on_progress: Callable[[Job], None] = lambda _: None,
+        on_speech: OnSpeech = tell_nobody,
     ) -> None:
         self._assets = assets
         self._faces = faces
-        self._starter = Starter(faces=faces, children=children, node=node, journal=journal, settings=settings)
+        self._starter = Starter(
+            faces=faces, children=children, node=node, journal=journal, settings=settings, on_speech=on_speech
+        )
         self._children = children
         self._node = node
         self._journal = journal

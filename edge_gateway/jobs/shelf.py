@@ -29,6 +29,11 @@ class _Held:
     size_bytes: int
 
 
+def video_of(key: str) -> str:
+    """The asset id of the video that a face is of."""
+    return key[:_ASSET_ID]
+
+
 class FaceShelf:
     """Bounds the directory of the faces.
 
@@ -39,6 +44,7 @@ class FaceShelf:
         keep_s: Seconds after its last use after which a face goes, 0 for never.
         clock_ns: The time of day in nanoseconds, as folders have it.
         on_gone: Told the bytes of each face that goes as its time is over.
+        on_going: Told the key of each face that is about to go.
     """
 
     def __init__(
@@ -50,6 +56,7 @@ class FaceShelf:
         keep_s: float = 0.0,
         clock_ns: Callable[[], int] = time.time_ns,
         on_gone: Callable[[int], None] = lambda _: None,
+        on_going: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._root = root
         self._limit_bytes = limit_bytes
@@ -57,6 +64,7 @@ class FaceShelf:
         self._keep_s = keep_s
         self._clock_ns = clock_ns
         self._on_gone = on_gone
+        self._on_going = on_going
         self._taken: set[str] = set()
         self._sizes: dict[str, int] = {}
         self._news = asyncio.Event()
@@ -99,8 +107,10 @@ class FaceShelf:
             is_over = face.used_ns <= over_ns
             if excess <= 0 and not is_over:
                 break
+            if self._on_going is not None:
+                await self._on_going(face.key)
             # Asked again here: between a look and a rename on this thread nobody can open it.
-            if face.key in self._taken or face.key[:_ASSET_ID] in needed:
+            if face.key in self._taken or video_of(face.key) in needed:
                 continue
             going = self._root / f"{_GOING}{face.key}"
             with suppress(FileNotFoundError):

@@ -60,6 +60,7 @@ class SqliteJobs:
         database: Where they stand.
         clock_us: Microseconds since 1970.
         with_end: Writes down in the same transaction what belongs to a job's end.
+        with_removal: Strikes out in the same transaction what belongs to a job that is deleted.
     """
 
     def __init__(
@@ -68,12 +69,14 @@ class SqliteJobs:
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
         *,
         with_end: Callable[[sqlite3.Connection, Job], None] = lambda _connection, _job: None,
+        with_removal: Callable[[sqlite3.Connection, str], None] = lambda _connection, _job_id: None,
     ) -> None:
         self.on_news: Callable[[], None] = lambda: None
         """Called whenever something was written down that watchers of all jobs are told; to be set before any is."""
         self._database = database
         self._clock_us = clock_us
         self._with_end = with_end
+        self._with_removal = with_removal
 
     async def add(
         self, asked: Job, key: str, queue_limit: int, check_new: Callable[[], None] = lambda: None
@@ -195,6 +198,7 @@ class SqliteJobs:
             job = _job(row)
             if not job.state.is_final:
                 raise ConflictError(f"the job is {job.state.value}; cancel it first", field="job_id")
+            self._with_removal(connection, job_id)
             connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
             note_deleted(connection, job_id, self._clock_us())
             shared = connection.execute(
@@ -206,7 +210,7 @@ class SqliteJobs:
             # Another job has made the same video, or works with it: it stays.
             return replace(job, result_asset_id="") if shared else job
 
-        return await self._write(work)
+        return await self._write(work, erases=True)
 
     async def record(
         self, job_id: str, bodies: Sequence[EventBody], change: Change | None = None
@@ -260,8 +264,8 @@ class SqliteJobs:
 
         return await self._database.run(work)
 
-    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        written = await self._database.run(work)
+    async def _write(self, work: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
+        written = await self._database.run(work, erases=erases)
         self.on_news()
         return written
 

@@ -4,7 +4,7 @@ The speech must be whole for that, since its length decides what is rendered; of
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -31,6 +31,13 @@ T = TypeVar("T")
 _PROFILE: Final = "profile.json"
 _ABSENT_S: Final = 1.0
 """Seconds that a job keeps its place where it has done nothing yet and no client uploads what it waits for."""
+
+
+OnSpeech = Callable[[str, Iterable[bytes]], Awaitable[None]]
+
+
+async def tell_nobody(_asset_id: str, _digests: Iterable[bytes]) -> None:
+    """For those who do not want to know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +67,25 @@ class Starter:
         node: Who renders.
         journal: Where events go.
         settings: How jobs are done.
+        on_speech: Told, before a node is sent it, of which asset a speech is, and the SHA-256 of what is sent.
     """
 
     def __init__(
-        self, *, faces: Faces, children: Children, node: InferenceNode, journal: Journal, settings: PipelineSettings
+        self,
+        *,
+        faces: Faces,
+        children: Children,
+        node: InferenceNode,
+        journal: Journal,
+        settings: PipelineSettings,
+        on_speech: OnSpeech = tell_nobody,
     ) -> None:
         self._faces = faces
         self._children = children
         self._node = node
         self._journal = journal
         self._settings = settings
+        self._on_speech = on_speech
 
     async def start(self, work: Work) -> Start:
         """Find out about one job.
@@ -121,12 +137,12 @@ class Starter:
 
     async def _speech(self, work: Work, voice: int, profile: LinkProfile) -> Speech:
         files = work.files.of_voice(voice)
-        held = await asyncio.to_thread(files.speech)
-        if held is not None:
-            return held
-        with work.usage.at_work(Stage.PREPARE):
-            speech = await self._children.speech(work.speeches[voice].path, profile.speech)
-        await asyncio.to_thread(files.put_speech, speech)
+        speech = await asyncio.to_thread(files.speech)
+        if speech is None:
+            with work.usage.at_work(Stage.PREPARE):
+                speech = await self._children.speech(work.speeches[voice].path, profile.speech)
+            await asyncio.to_thread(files.put_speech, speech)
+        await self._on_speech(work.speeches[voice].asset.asset_id, [speech.digest])
         return speech
 
     async def _engine(self, work: Work) -> EngineCard:

@@ -39,6 +39,12 @@ def enqueue(connection: sqlite3.Connection, job: Job) -> None:
     )
 
 
+def strike_out(connection: sqlite3.Connection, job_id: str) -> None:
+    """Strike out what was told of a job, in the transaction that deletes it; what is yet to be told goes after that."""
+    connection.execute("DELETE FROM webhooks WHERE job_id = ? AND state != ?", (job_id, WebhookState.WAITING.value))
+    connection.execute("UPDATE webhooks SET job_is_gone = 1 WHERE job_id = ?", (job_id,))
+
+
 class Outbox:
     """The webhooks of one edge.
 
@@ -77,8 +83,13 @@ class Outbox:
                 " WHERE webhook_id = ? AND since_us = ?",
                 (state.value, status, error, next_us, webhook.webhook_id, webhook.since_us),
             )
+            if state is not WebhookState.WAITING:
+                connection.execute(
+                    "DELETE FROM webhooks WHERE webhook_id = ? AND state != ? AND job_is_gone",
+                    (webhook.webhook_id, WebhookState.WAITING.value),
+                )
 
-        await self._database.run(work)
+        await self._database.run(work, erases=state is not WebhookState.WAITING)
 
     async def page(self, *, count: int, before: int | None, state: WebhookState | None) -> list[Webhook]:
         """Webhooks from the newest, those with numbers below ``before``."""

@@ -128,6 +128,10 @@ class BlobCache:
             raise BlobLostError(digest)
         return data
 
+    def in_use(self, digests: Iterable[bytes]) -> list[bytes]:
+        """Those of these that are pinned."""
+        return [digest for digest in digests if self._pins[digest]]
+
     async def drop(self, digests: Iterable[bytes]) -> int:
         """Delete what is of these; gives how many. What is being rendered stays until it is dropped again."""
         going = [digest for digest in digests if digest in self._sizes and not self._pins[digest]]

@@ -1,7 +1,7 @@
 """Crop segments with landmarks, the speech's mouth track, the memory of a face: made once, kept for a while."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from typing import ParamSpec, TypeVar
 
@@ -91,6 +91,13 @@ class Library:
                 return await self._listener.hear(await self._samples(spec))
 
         return await self._asked.get(spec.speech_digest, make)
+
+    def forget(self, digests: Collection[bytes]) -> None:
+        """Drop what was made of these crop segments and this speech."""
+        self._frames.forget(lambda key: key[0] in digests)
+        self._tracks.forget(lambda key: key[1] in digests)
+        self._asked.forget(lambda key: key in digests)
+        self._memories.forget(lambda key: any(isinstance(one, tuple) and one[0] in digests for one in key))
 
     async def _samples(self, spec: JobSpec) -> npt.NDArray[np.float32]:
         samples = await self.in_thread(decode_speech, await self._blobs.get(spec.speech_digest))

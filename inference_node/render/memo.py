@@ -54,6 +54,11 @@ class Memo(Generic[K, V]):
             _, dropped = self._kept.popitem(last=False)
             self.size -= self._size_of(dropped)
 
+    def forget(self, which: Callable[[K], bool]) -> None:
+        """Drop the values of such keys."""
+        for key in [key for key in self._kept if which(key)]:
+            self.size -= self._size_of(self._kept.pop(key))
+
     async def _make(self, key: K, make: Callable[[], Awaitable[V]]) -> V:
         try:
             value = await make()

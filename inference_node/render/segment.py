@@ -87,6 +87,10 @@ class SegmentRenderer:
         self._batch = batch_frames
         self._kept: Memo[bytes, SegmentResult] = Memo(limit=kept_bytes, size_of=_weight)
 
+    def forget(self) -> None:
+        """Drop what is kept; of whom it shows is not looked at, as it is made again within seconds."""
+        self._kept.forget(lambda _: True)
+
     async def render(self, task: SegmentTask, progress: Callable[[int], None]) -> SegmentResult:
         """Render one segment, telling after each batch how many frames are done.
 

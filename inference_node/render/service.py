@@ -1,9 +1,9 @@
 """The node's service: streams are taken in, and it says how it is."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from inference_node.engine.port import EngineCard
 from inference_node.engine.registry import Registry
@@ -14,8 +14,11 @@ from inference_node.render.messages import JobSpec, Message, Reply
 from inference_node.render.queue import FairQueue
 from inference_node.render.session import Session, Ticket
 from inference_node.triton.watchdog import TritonState
-from shared.errors import InvalidInputError, ResourceExhaustedError
+from shared.errors import InvalidInputError, LimitExceededError, ResourceExhaustedError
 
+MOST_FORGOTTEN: Final = 1024
+"""Digests that one call may name."""
+_DIGEST_BYTES: Final = 32
 _RETRY_S = 2.0
 
 
@@ -54,6 +57,7 @@ class NodeService:
         runtime: Where networks run.
         limits: What a stream may ask for.
         metrics: The node's figures.
+        on_forget: Told what is to be forgotten, for those who keep something of it in memory.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class NodeService:
         runtime: HasState,
         limits: StreamLimits,
         metrics: NodeMetrics,
+        on_forget: Callable[[Collection[bytes]], None] = lambda _: None,
     ) -> None:
         self._node = node
         self._registry = registry
@@ -74,6 +79,7 @@ class NodeService:
         self._runtime = runtime
         self._limits = limits
         self._metrics = metrics
+        self._on_forget = on_forget
         self._streams = 0
         metrics.sample(queued=lambda: len(queue), jobs=lambda: self._streams, cache_bytes=lambda: cache.used_bytes)
 
@@ -111,6 +117,22 @@ class NodeService:
         async with aclosing(session.replies(messages)) as replies:
             async for reply in replies:
                 yield reply
+
+    async def forget(self, digests: Collection[bytes]) -> tuple[int, list[bytes]]:
+        """Delete crop segments and speech; gives how many there were, and those that are being rendered from.
+
+        Raises:
+            LimitExceededError: they are too many.
+            InvalidInputError: one is no SHA-256.
+        """
+        if len(digests) > MOST_FORGOTTEN:
+            message = f"At most {MOST_FORGOTTEN} digests are forgotten in one call, not {len(digests)}."
+            raise LimitExceededError(message, field="digests", limit="digests")
+        if any(len(digest) != _DIGEST_BYTES for digest in digests):
+            raise InvalidInputError("A SHA-256 digest has 32 bytes.", field="digests")
+        in_use = self._cache.in_use(digests)
+        self._on_forget(frozenset(digests))
+        return await self._cache.drop(digests), in_use
 
     def status(self) -> NodeStatus:
         """How the node is now."""

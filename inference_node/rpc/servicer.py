@@ -50,6 +50,12 @@ class RenderServicer(RenderServiceServicer):
         async for filler in echoed(request.filler async for request in request_iterator):
             yield pb.MeasureLinkResponse(filler=filler)
 
+    async def Forget(self, request: pb.ForgetRequest, context: Context) -> pb.ForgetResponse:
+        """Delete what is kept of a file."""
+        del context
+        dropped, in_use = await self._service.forget(request.digests)
+        return pb.ForgetResponse(dropped=dropped, in_use=in_use)
+
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Say how the node is."""
         del request, context

@@ -343,6 +343,23 @@ async def test_a_crop_that_was_evicted_is_asked_for_again(tmp_path: Path, crops:
     assert 2 in edge.segments
 
 
+async def test_what_is_forgotten_is_on_no_disk_and_made_anew(tmp_path: Path, crops: list[Crop], speech: bytes) -> None:
+    cache = tmp_path / "cache"
+    async with serving(tmp_path) as node:
+        first = await Edge(crops, speech).run(node.stub)
+        files = [path for path in cache.rglob("*") if path.is_file()]
+        digests = [bytes.fromhex(path.name) for path in files]
+        told = await node.stub.Forget(pb.ForgetRequest(digests=[*digests, bytes(32)]))
+        assert (told.dropped, list(told.in_use)) == (len(crops) + 1, [])
+        assert not any(path.is_file() for path in cache.rglob("*"))
+        again = await Edge(crops, speech).run(node.stub)
+        assert (again.need_speech, again.needs) == (True, first.needs)
+        with pytest.raises(grpc.aio.AioRpcError, match="32 bytes"):
+            await node.stub.Forget(pb.ForgetRequest(digests=[b"short"]))
+        with pytest.raises(grpc.aio.AioRpcError, match="1024"):
+            await node.stub.Forget(pb.ForgetRequest(digests=[bytes(32)] * 1025))
+
+
 async def test_a_full_queue_says_when_to_come_again(tmp_path: Path, crops: list[Crop], speech: bytes) -> None:
     async with serving(tmp_path, queue_segments=1, workers=1) as node, asyncio.timeout(15):
         await Edge(crops, speech).run(node.stub, segments=(0, 1))

@@ -10,7 +10,7 @@ from edge_gateway.database import Database
 from edge_gateway.jobs.job import Job, JobError, JobOptions, JobState
 from edge_gateway.webhooks.courier import Courier, CourierLimits
 from edge_gateway.webhooks.hosts import WebhookHosts
-from edge_gateway.webhooks.outbox import Outbox, enqueue
+from edge_gateway.webhooks.outbox import Outbox, enqueue, strike_out
 from edge_gateway.webhooks.post import Poster
 from edge_gateway.webhooks.service import WebhookService
 from edge_gateway.webhooks.webhook import Webhook, WebhookState
@@ -210,3 +210,22 @@ async def test_old_ones_go_but_not_those_that_wait(tmp_path: Path) -> None:
             here.clock.us += 200_000_000
             await here.outbox.sweep(100_000_000)
             assert [webhook.job_id for webhook in await here.all()] == ["job-2"]
+
+
+async def test_what_was_told_of_a_deleted_job_goes_with_it_and_what_was_not_goes_once_it_is(tmp_path: Path) -> None:
+    with receiving() as receiver:
+        async with desk(tmp_path, f"127.0.0.1:{receiver.port}") as here:
+            await here.end(receiver.url, "job-told")
+            await here.until(lambda webhook: webhook.state is WebhookState.DELIVERED)
+            receiver.answers = [(500, {})]
+            await here.end(receiver.url, "job-untold")
+            waiting = await here.until(lambda webhook: webhook.tries == 1 and webhook.job_id == "job-untold")
+            for job_id in ("job-told", "job-untold"):
+                await here.database.run(lambda connection, job_id=job_id: strike_out(connection, job_id))
+            assert [webhook.job_id for webhook in await here.all()] == ["job-untold"]
+            here.clock.us = waiting.next_us
+            here.courier.wake()
+            async with asyncio.timeout(20):
+                while await here.all():
+                    await here.database.run(lambda _: None)
+            assert len(receiver.got) == 3

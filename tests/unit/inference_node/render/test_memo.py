@@ -82,3 +82,11 @@ def test_what_was_made_elsewhere_is_kept_and_counted_once() -> None:
     assert memo.look("a") == "aaa"
     memo.put("c", "cc")
     assert (memo.look("a"), memo.look("b"), memo.look("c"), memo.size) == ("aaa", None, "cc", 5)
+
+
+async def test_what_is_forgotten_is_made_again_and_takes_no_room() -> None:
+    memo: Memo[str, str] = Memo(limit=100, size_of=len)
+    for key in ("mine", "yours"):
+        memo.put(key, key)
+    memo.forget(lambda key: key == "mine")
+    assert ("mine" in memo, "yours" in memo, memo.size) == (False, True, len("yours"))

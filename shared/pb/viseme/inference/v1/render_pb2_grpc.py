@@ -51,6 +51,11 @@ class RenderServiceStub:
                 request_serializer=viseme_dot_inference_dot_v1_dot_render__pb2.MeasureLinkRequest.SerializeToString,
                 response_deserializer=viseme_dot_inference_dot_v1_dot_render__pb2.MeasureLinkResponse.FromString,
                 _registered_method=True)
+        self.Forget = channel.unary_unary(
+                '/viseme.inference.v1.RenderService/Forget',
+                request_serializer=viseme_dot_inference_dot_v1_dot_render__pb2.ForgetRequest.SerializeToString,
+                response_deserializer=viseme_dot_inference_dot_v1_dot_render__pb2.ForgetResponse.FromString,
+                _registered_method=True)
 
 
 class RenderServiceServicer:
@@ -78,6 +83,14 @@ class RenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Forget(self, request, context):
+        """Deletes crop segments and speech, on disk and in memory. A node of an older version answers UNIMPLEMENTED, and an
+        edge that does not call it loses nothing: they go when they were not used for long enough, or room is needed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RenderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +108,11 @@ def add_RenderServiceServicer_to_server(servicer, server):
                     servicer.MeasureLink,
                     request_deserializer=viseme_dot_inference_dot_v1_dot_render__pb2.MeasureLinkRequest.FromString,
                     response_serializer=viseme_dot_inference_dot_v1_dot_render__pb2.MeasureLinkResponse.SerializeToString,
+            ),
+            'Forget': grpc.unary_unary_rpc_method_handler(
+                    servicer.Forget,
+                    request_deserializer=viseme_dot_inference_dot_v1_dot_render__pb2.ForgetRequest.FromString,
+                    response_serializer=viseme_dot_inference_dot_v1_dot_render__pb2.ForgetResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +197,33 @@ class RenderService:
             '/viseme.inference.v1.RenderService/MeasureLink',
             viseme_dot_inference_dot_v1_dot_render__pb2.MeasureLinkRequest.SerializeToString,
             viseme_dot_inference_dot_v1_dot_render__pb2.MeasureLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Forget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/viseme.inference.v1.RenderService/Forget',
+            viseme_dot_inference_dot_v1_dot_render__pb2.ForgetRequest.SerializeToString,
+            viseme_dot_inference_dot_v1_dot_render__pb2.ForgetResponse.FromString,
             options,
             channel_credentials,
             insecure,

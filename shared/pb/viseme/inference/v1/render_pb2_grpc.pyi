@@ -40,6 +40,10 @@ class RenderServiceStub:
     """Says how the node is and what it can do."""
     MeasureLink: _grpc.StreamStreamMultiCallable[_render_pb2.MeasureLinkRequest, _render_pb2.MeasureLinkResponse]
     """Gives back whatever comes, so that the edge can tell how much the link carries; ends after 4 MiB."""
+    Forget: _grpc.UnaryUnaryMultiCallable[_render_pb2.ForgetRequest, _render_pb2.ForgetResponse]
+    """Deletes crop segments and speech, on disk and in memory. A node of an older version answers UNIMPLEMENTED, and an
+    edge that does not call it loses nothing: they go when they were not used for long enough, or room is needed.
+    """
 
 @_typing.type_check_only
 class RenderServiceAsyncStub(RenderServiceStub):
@@ -52,6 +56,10 @@ class RenderServiceAsyncStub(RenderServiceStub):
     """Says how the node is and what it can do."""
     MeasureLink: _aio.StreamStreamMultiCallable[_render_pb2.MeasureLinkRequest, _render_pb2.MeasureLinkResponse]  # type: ignore[assignment]
     """Gives back whatever comes, so that the edge can tell how much the link carries; ends after 4 MiB."""
+    Forget: _aio.UnaryUnaryMultiCallable[_render_pb2.ForgetRequest, _render_pb2.ForgetResponse]  # type: ignore[assignment]
+    """Deletes crop segments and speech, on disk and in memory. A node of an older version answers UNIMPLEMENTED, and an
+    edge that does not call it loses nothing: they go when they were not used for long enough, or room is needed.
+    """
 
 class RenderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Lip-sync as a function: crops and speech in, rendered crops out."""
@@ -79,5 +87,15 @@ class RenderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_render_pb2.MeasureLinkResponse], _abc.AsyncIterator[_render_pb2.MeasureLinkResponse]]:
         """Gives back whatever comes, so that the edge can tell how much the link carries; ends after 4 MiB."""
+
+    @_abc_1.abstractmethod
+    def Forget(
+        self,
+        request: _render_pb2.ForgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_render_pb2.ForgetResponse, _abc.Awaitable[_render_pb2.ForgetResponse]]:
+        """Deletes crop segments and speech, on disk and in memory. A node of an older version answers UNIMPLEMENTED, and an
+        edge that does not call it loses nothing: they go when they were not used for long enough, or room is needed.
+        """
 
 def add_RenderServiceServicer_to_server(servicer: RenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
