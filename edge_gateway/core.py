@@ -53,7 +53,6 @@ from edge_gateway.jobs.work import Desk
 from edge_gateway.keeping.forgets import Forgets
 from edge_gateway.keeping.holdings import Holdings
 from edge_gateway.keeping.plan import KeepTimes, Kind
-from edge_gateway.keeping.strays import drop_strays, read_known
 from edge_gateway.keeping.sweeper import Sweeper
 from edge_gateway.keeping.teller import Teller
 from edge_gateway.library.catalog import LibraryCatalog
@@ -183,7 +182,7 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
         limits=library_limits(settings),
     )
     finished = FinishedFiles(store, children.probe, on_remove=removed)
-    await drop_strays(data, await database.run(read_known))
+    await finished.finish_removals()
     await finished.drop_unowned()
     inputs = UploadedInputs(repository)
     streams = StreamUploads(

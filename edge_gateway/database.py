@@ -211,6 +211,10 @@ _VERSIONS = (
         PRIMARY KEY (node, digest)
     ) STRICT, WITHOUT ROWID;
     """,
+    # Assets whose row is gone and whose files may still be there.
+    """
+    CREATE TABLE going (asset_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

@@ -236,12 +236,26 @@ class Catalog:
 
         return await self._removed(work)
 
+    async def going(self) -> list[str]:
+        """Assets that were struck out and whose files may still be there: the edge ended in between."""
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            connection.execute("DELETE FROM going WHERE asset_id IN (SELECT asset_id FROM assets)")  # it came again
+            return [row[0] for row in connection.execute("SELECT asset_id FROM going")]
+
+        return await self._database.run(work)
+
+    async def gone(self, asset_id: str) -> None:
+        """The files of an asset that was struck out are gone."""
+        await self._database.run(lambda c: c.execute("DELETE FROM going WHERE asset_id = ?", (asset_id,)), erases=True)
+
     def _strike(self, connection: sqlite3.Connection, asset_id: str) -> None:
         """Strike out an asset and what else names it: that it was used, and the upload that it came by."""
         if self._removal is not None:
             self._removal.strike(connection, asset_id)
         for table in ("used_videos", "streams", "assets"):
             connection.execute(f"DELETE FROM {table} WHERE asset_id = ?", (asset_id,))  # noqa: S608 - our words
+        connection.execute("INSERT OR IGNORE INTO going VALUES (?)", (asset_id,))
 
     async def _removed(self, work: Callable[[sqlite3.Connection], T]) -> T:
         removed = await self._database.run(work, erases=True)

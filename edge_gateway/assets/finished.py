@@ -56,4 +56,14 @@ class FinishedFiles:
         """Delete results that belong to no job: what was cut off between becoming an asset and the job's success."""
         for asset_id in await self._store.drop_unowned_results():
             _LOG.info("result dropped", asset_id=asset_id)
-            await asyncio.to_thread(self._on_remove, asset_id)
+            await self._remove(asset_id)
+
+    async def finish_removals(self) -> None:
+        """Delete the files of assets whose row is gone: the edge ended in between. At the start, before any come."""
+        for asset_id in await self._store.going():
+            _LOG.info("deletion finished", asset_id=asset_id)
+            await self._remove(asset_id)
+
+    async def _remove(self, asset_id: str) -> None:
+        await asyncio.to_thread(self._on_remove, asset_id)
+        await self._store.gone(asset_id)

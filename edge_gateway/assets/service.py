@@ -306,8 +306,12 @@ class AssetService:
                     raise
                 continue  # one more job was accepted meanwhile
             if removed:
-                await asyncio.to_thread(self._on_remove, asset_id)
+                await self._removed(asset_id)
             return
+
+    async def _removed(self, asset_id: str) -> None:
+        await asyncio.to_thread(self._on_remove, asset_id)
+        await self._store.gone(asset_id)
 
     async def get(self, asset_id: str, field: str = "asset_id") -> Asset:
         """Describe one asset.
@@ -339,7 +343,7 @@ class AssetService:
         """
         if not await self._store.remove(check_asset_id(asset_id)):
             raise NotFoundError("this edge has no such asset", field="asset_id")
-        await asyncio.to_thread(self._on_remove, asset_id)
+        await self._removed(asset_id)
 
     async def discard(self, asset_id: str) -> bool:
         """Delete an asset if it is there and nobody needs it; False when that is not so."""

@@ -232,6 +232,17 @@ class AssetStore:
             await asyncio.to_thread(remove_tree, self._root / asset_id)
         return removed
 
+    async def going(self) -> list[str]:
+        """Finish deletions that were cut off after the row; gives the ids of all whose files may still be there."""
+        going = await self._catalog.going()
+        for asset_id in going:
+            await asyncio.to_thread(remove_tree, self._root / asset_id)
+        return going
+
+    async def gone(self, asset_id: str) -> None:
+        """All that was made of a removed asset is gone as well."""
+        await self._catalog.gone(asset_id)
+
     async def read(self, asset_id: str, offset: int, length: int) -> bytes:
         """Bytes of an asset's file, fewer at its end."""
         return await asyncio.to_thread(_read, self.path(asset_id), offset, length)

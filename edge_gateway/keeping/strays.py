@@ -1,6 +1,5 @@
 """Files that no row of the database knows, and rows whose file is gone: what a power cut or a hand left behind."""
 
-import asyncio
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +8,6 @@ from typing import Final
 
 from edge_gateway.disk import remove_tree
 from shared import digest
-from shared.telemetry.logging import get_logger
-
-_LOG = get_logger(__name__)
 
 FOLDERS: Final = ("assets", "uploads", "faces", "jobs", "pictures")
 """What an edge's data folder has one entry in for each thing."""
@@ -83,13 +79,6 @@ def remove_stray(stray: Stray) -> None:
         remove_tree(stray.path)
     else:
         stray.path.unlink(missing_ok=True)
-
-
-async def drop_strays(data: Path, known: Known) -> None:
-    """Delete what a crash left between the deletion of a row and that of its files; nobody may write any meanwhile."""
-    for stray in await asyncio.to_thread(lambda: list(find_strays(data, known))):
-        await asyncio.to_thread(remove_stray, stray)
-        _LOG.info("files that belong to nothing are deleted", path=str(stray.path), size_bytes=stray.size_bytes)
 
 
 def size_on_disk(path: Path) -> int:

@@ -8,13 +8,19 @@ import pytest
 
 from edge_gateway.assets.asset import AssetKind, Manifest
 from edge_gateway.assets.catalog import Catalog
+from edge_gateway.assets.finished import FinishedFiles
 from edge_gateway.assets.store import AssetStore
 from edge_gateway.database import Database
-from edge_gateway.keeping.strays import drop_strays, find_strays, lost_files, read_known
+from edge_gateway.keeping.strays import find_strays, lost_files, read_known, remove_stray
 from shared.digest import chunk_digest
 from shared.media.probe import MediaInfo, MediaKind
 
 MEDIA = MediaInfo(kind=MediaKind.VIDEO, container="mp4", duration_seconds=1.0)
+
+
+async def probe(path: Path, field: str) -> MediaInfo:
+    del path, field
+    return MEDIA
 
 
 @pytest.fixture
@@ -24,7 +30,7 @@ async def asset_id(store: AssetStore, tmp_path: Path) -> str:
     return (await store.take(tmp_path / "made", manifest, AssetKind.VIDEO, MEDIA, 0)).asset_id
 
 
-async def test_what_belongs_to_nothing_goes_at_the_start_and_all_else_stays(
+async def test_what_belongs_to_nothing_can_go_and_all_else_stays(
     asset_id: str, database: Database, tmp_path: Path
 ) -> None:
     stranger = "f" * 64
@@ -44,7 +50,8 @@ async def test_what_belongs_to_nothing_goes_at_the_start_and_all_else_stays(
     strays = list(find_strays(tmp_path, known))
     assert [stray.folder for stray in strays] == ["assets", "uploads", "faces", "jobs", "pictures"]
     assert all(stray.size_bytes > 0 for stray in strays)
-    await drop_strays(tmp_path, known)
+    for stray in strays:
+        remove_stray(stray)
     assert all((tmp_path / name).exists() for name in own)
     assert not any((tmp_path / name).exists() for name in strange)
 
@@ -59,6 +66,31 @@ async def test_an_upload_that_was_cut_off_while_it_got_its_name_is_no_stray(
     await catalog.note_digests(begun.asset.asset_id, whole)
     store.path(begun.asset.asset_id).parent.rename(store.path(whole.asset_id).parent)
     assert list(find_strays(tmp_path, await database.run(read_known))) == []
+
+
+async def test_a_deletion_that_was_cut_off_after_the_row_is_finished_at_the_start_unless_the_file_came_again(
+    asset_id: str, catalog: Catalog, store: AssetStore, tmp_path: Path
+) -> None:
+    other = "e" * 64
+    assert await catalog.remove(asset_id)  # and here the power went
+    assert store.path(asset_id).exists()
+    (tmp_path / "assets" / other).mkdir()  # of which nothing is known: perhaps the database is an older one
+    forgotten: list[str] = []
+    finished = FinishedFiles(store, probe, on_remove=forgotten.append)
+    await finished.finish_removals()
+    assert not store.path(asset_id).exists()
+    assert forgotten == [asset_id]
+    assert (tmp_path / "assets" / other).exists()
+    await finished.finish_removals()
+    assert forgotten == [asset_id]
+
+    (tmp_path / "made").write_bytes(b"film")
+    manifest = Manifest(size_bytes=4, digests=(chunk_digest(b"film"),), display_name="x")
+    await store.take(tmp_path / "made", manifest, AssetKind.VIDEO, MEDIA, 0)
+    assert await catalog.remove(asset_id)
+    await catalog.announce(manifest, 0)
+    await finished.finish_removals()
+    assert store.path(asset_id).exists()
 
 
 async def test_a_row_whose_file_is_gone_is_found(asset_id: str, store: AssetStore, tmp_path: Path) -> None:
