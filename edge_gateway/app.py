@@ -4,51 +4,26 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
-from starlette.applications import Starlette
-from starlette.routing import Route
-
-from edge_gateway.bounds import (
-    web_limits,
-)
-from edge_gateway.core import Core, open_core, running
+from edge_gateway.access.links import BaseUrl
+from edge_gateway.entrance import check_doors, open_doorman
 from edge_gateway.identity import Identity
-from edge_gateway.jobs.pace import Pace
 from edge_gateway.metrics import EdgeMetrics
 from edge_gateway.neighbours import Neighbours
 from edge_gateway.node_pool import NodePool
 from edge_gateway.peers import Peers
-from edge_gateway.rpc.assets import AssetServicer
-from edge_gateway.rpc.jobs import JobServicer
-from edge_gateway.rpc.network import NetworkServicer
+from edge_gateway.premises import open_premises
+from edge_gateway.rpc.gate import Gate
+from edge_gateway.services import Frontage
 from edge_gateway.settings import EdgeSettings
-from edge_gateway.ways import Ways
-from edge_gateway.web.about import AboutPages, Limits
-from edge_gateway.web.answer import HANDLERS
-from edge_gateway.web.archive import ArchivePages
-from edge_gateway.web.assets import AssetPages
-from edge_gateway.web.content import Content
-from edge_gateway.web.events import EventPages
-from edge_gateway.web.health import Health
+from edge_gateway.tenants import Tenants
+from edge_gateway.web.gate import WebGate
 from edge_gateway.web.http import HeadLimits
-from edge_gateway.web.jobs import JobPages
-from edge_gateway.web.library import LibraryPages
-from edge_gateway.web.limits import WebLimits
-from edge_gateway.web.network import NetworkPages
-from edge_gateway.web.openapi import OpenApiPages
 from edge_gateway.web.operations import OPERATIONS
 from edge_gateway.web.pack import pack
 from edge_gateway.web.page import Page
-from edge_gateway.web.pictures import PicturePages
-from edge_gateway.web.preview import PreviewPages
-from edge_gateway.web.routes import merged
 from edge_gateway.web.server import serve_web
-from edge_gateway.web.tus import TusFiles
-from edge_gateway.web.watch import Watched
-from shared.pb.viseme.gateway.v1.asset_pb2_grpc import add_AssetServiceServicer_to_server
-from shared.pb.viseme.gateway.v1.job_pb2_grpc import add_JobServiceServicer_to_server
-from shared.pb.viseme.gateway.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
+from shared.access.key import DEFAULT_TENANT
 from shared.rpc.address import Address, parse_address, parse_listen
 from shared.rpc.congestion import tell_congestion_control
 from shared.rpc.server import RpcServer
@@ -60,14 +35,6 @@ _SERVICES = (
     "viseme.gateway.v1.JobService",
     "viseme.gateway.v1.NetworkService",
 )
-
-
-class Pages(Protocol):
-    """Pages that belong together."""
-
-    def routes(self) -> list[Route]:
-        """What the application answers there."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +53,7 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
     At the end it says NOT_SERVING, gives calls their grace and stops; jobs that run then go on at the next start.
 
     Raises:
-        InvalidInputError: an address in the settings is none, or the peers are not to be read.
+        InvalidInputError: an address in the settings is none, or the peers or keys are not to be read.
         ConflictError: an address cannot be listened on, or another edge has the data folder.
     """
     listen = parse_listen(settings.listen, insecure=settings.insecure)
@@ -101,14 +68,9 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
         node = await stack.enter_async_context(
             NodePool.open(node_addresses, on_up=metrics.node_up, on_down=metrics.node_down, on_answer=metrics.answered)
         )
-        core = await open_core(stack, settings, node, metrics)
-        rpc = RpcServer(
-            listen,
-            services=_SERVICES,
-            observe=CallMetrics(registry, metrics.here),
-            begins_traces=True,
-            grace_s=settings.grace_seconds,
-        )
+        premises = await open_premises(stack, settings, node, metrics)
+        doorman = await asyncio.to_thread(open_doorman, stack, settings, metrics)
+        check_doors(doorman, listen=listen, web=web)
         here: list[Address] = [listen]
         identity = Identity(
             version=version(),
@@ -117,52 +79,52 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
             address=lambda: str(here[-1]),
             engines=node.engines,
         )
-        neighbours = Neighbours(identity, peers)
-        assets = AssetServicer(core.assets, core.libraries, core.gallery, identity, core.media)
-        add_AssetServiceServicer_to_server(assets, rpc.server)
-        jobs = JobServicer(core.jobs, core.sessions, core.previews, core.webhooks)
-        add_JobServiceServicer_to_server(jobs, rpc.server)
-        network = NetworkServicer(neighbours, Ways(node.nodes), settings.probe_bytes)
-        add_NetworkServiceServicer_to_server(network, rpc.server)
-        health = Health(lambda: (node.address, node.is_up), rpc.draining.is_set)
-        about = AboutPages(
-            identity,
-            gauge=core.gauge,
-            pace=Pace(core.repository),
+        base = BaseUrl(settings.public_url)
+        frontage = Frontage(
+            settings=settings,
+            doorman=doorman,
+            identity=identity,
+            neighbours=Neighbours(identity, peers),
             node=node,
-            libraries=core.libraries,
-            limits=Limits.of(core.assets.limits, core.media, web_limits(settings)),
+            metrics=metrics,
+            base=base,
+            page=Page(await asyncio.to_thread(pack)),
         )
-        limits = web_limits(settings)
-        page = Page(await asyncio.to_thread(pack))
-        site = _site(core, limits, health, page, about, NetworkPages(limits, neighbours))
-        await stack.enter_async_context(running(core, metrics, settings.node_poll_s))
+        tenants = await stack.enter_async_context(Tenants.open(premises, doorman.quota, frontage.serve))
+
+        rpc = RpcServer(
+            listen,
+            services=_SERVICES,
+            observe=CallMetrics(registry, metrics.here),
+            begins_traces=True,
+            grace_s=settings.grace_seconds,
+            gates=[Gate(doorman, tenants.handlers)],
+        )
+        frontage.draining = rpc.draining
+        await stack.enter_async_context(_looking(node, tenants, metrics, settings.node_poll_s))
         metrics_at = stack.enter_context(serve_metrics(registry, scraped))
         head = HeadLimits(bytes=settings.web_head_bytes, seconds=settings.web_head_s)
-        web_at = await stack.enter_async_context(
-            serve_web(Watched(site, metrics.requested), web, grace_s=settings.grace_seconds, head=head)
+        gate = WebGate(
+            doorman,
+            OPERATIONS,
+            site_of=tenants.site,
+            result_of=tenants.result,
+            everyone=DEFAULT_TENANT,
+            tell=metrics.requested,
         )
+        web_at = await stack.enter_async_context(serve_web(gate, web, grace_s=settings.grace_seconds, head=head))
+        base.url = base.url or f"http://{web_at}"
         rpc_at = await stack.enter_async_context(rpc.serving())
-        stack.callback(core.journal.close)
-        stack.callback(core.news.close)
-        stack.callback(core.streams.close)
+        stack.callback(tenants.quiet)
         here.append(rpc_at)
         yield Addresses(rpc=rpc_at, web=web_at, metrics=metrics_at)
 
 
-def _site(core: Core, limits: WebLimits, *about: Pages) -> Starlette:
-    parts = (
-        *about,
-        TusFiles(core.streams),
-        AssetPages(core.assets, core.gallery),
-        Content(core.assets, core.jobs),
-        JobPages(core.jobs, core.cards, limits),
-        PreviewPages(core.previews),
-        PicturePages(core.pictures, core.stills),
-        LibraryPages(core.libraries, limits),
-        EventPages(core.news, core.gauge, limits),
-        ArchivePages(core.archives, limits),
-        OpenApiPages(OPERATIONS, version()),
-    )
-    routes = merged(route for part in parts for route in part.routes())
-    return Starlette(routes=routes, exception_handlers=HANDLERS)
+@asynccontextmanager
+async def _looking(node: NodePool, tenants: Tenants, metrics: EdgeMetrics, poll_s: float) -> AsyncIterator[None]:
+    """Ask the nodes how they are, and count, inside the block."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(node.watch(poll_s)), tasks.create_task(tenants.count(metrics.counted))]
+        yield
+        for task in running:
+            task.cancel()

@@ -1,7 +1,6 @@
 """The parts of an edge that know no wire, put together: what keeps files and jobs, does the work and tells of it."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from edge_gateway.assets.stream_catalog import StreamCatalog
 from edge_gateway.assets.stream_upload import StreamUploads
 from edge_gateway.bounds import (
     asset_limits,
-    child_settings,
     library_limits,
     media_limits,
     pipeline_settings,
@@ -28,7 +26,7 @@ from edge_gateway.database import Database
 from edge_gateway.disk import make_directory
 from edge_gateway.jobs.archive import Archives
 from edge_gateway.jobs.cards import Cards
-from edge_gateway.jobs.children import PRELOAD, Children
+from edge_gateway.jobs.children import Children
 from edge_gateway.jobs.deadlines import Deadlines
 from edge_gateway.jobs.dispatch import Dispatcher
 from edge_gateway.jobs.events import Journal
@@ -53,6 +51,7 @@ from edge_gateway.jobs.work import Desk
 from edge_gateway.keeping.forgets import Forgets
 from edge_gateway.keeping.holdings import Holdings
 from edge_gateway.keeping.plan import KeepTimes, Kind
+from edge_gateway.keeping.quotas import Quotas
 from edge_gateway.keeping.sweeper import Sweeper
 from edge_gateway.keeping.teller import Teller
 from edge_gateway.library.catalog import LibraryCatalog
@@ -60,22 +59,18 @@ from edge_gateway.library.service import Libraries
 from edge_gateway.library.setting import open_places
 from edge_gateway.metrics import EdgeMetrics
 from edge_gateway.node_pool import NodePool
-from edge_gateway.provenance.setting import marks_of
+from edge_gateway.premises import Premises
 from edge_gateway.settings import EdgeSettings
-from edge_gateway.watermark import Watermark
 from edge_gateway.webhooks.courier import Courier, CourierLimits
 from edge_gateway.webhooks.hosts import WebhookHosts
 from edge_gateway.webhooks.outbox import Outbox, enqueue, strike_out
 from edge_gateway.webhooks.post import Poster
 from edge_gateway.webhooks.secret import own_secret
 from edge_gateway.webhooks.service import WebhookService
+from shared.access.key import DEFAULT_TENANT
+from shared.access.quota import Quota
 from shared.errors import VisemeError
-from shared.lock import locked
 from shared.media.limits import MediaLimits
-from shared.media.sandbox import Sandbox
-from shared.media.walls import check_walls
-
-_FIGURES_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,36 +105,42 @@ class Core:
     teller: Teller
 
 
-async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePool, metrics: EdgeMetrics) -> Core:
-    """Make the parts; what must be closed at the end goes onto the stack.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """What a tenant has for itself."""
+
+    name: str
+    data: Path
+    quota: Callable[[], Quota]
+
+
+async def open_core(stack: AsyncExitStack, premises: Premises, own: Own) -> Core:
+    """Make the parts of one tenant; what must be closed at the end goes onto the stack.
 
     Raises:
         ConflictError: another edge has the data folder.
         InvalidInputError: the settings ask for what this machine has not.
     """
-    data: Path = settings.data.resolve()
-    # A second edge on the same folder would put the jobs that run back to the queue, and drop their files.
-    stack.enter_context(locked(data))
-    marks = await asyncio.to_thread(marks_of, settings, data / "signing")
-    if marks.certificate is not None:
-        metrics.signs_until(marks.certificate.ends)
+    settings, node, metrics, data = premises.settings, premises.node, premises.metrics, own.data
+    children, watermark = premises.children, premises.watermark
     folders = {name: data / name for name in ("assets", "uploads", "faces", "jobs", "pictures")}
     for folder in folders.values():
         await asyncio.to_thread(make_directory, folder)
-    watermark = _watermark(settings, data, metrics)
     database = await stack.enter_async_context(Database.open(data / "edge.db"))
-    walls = settings.sandbox == "walls"
-    if walls:
-        check_walls()
-    sandbox = await stack.enter_async_context(Sandbox(preload=PRELOAD, walls=walls))
     media = media_limits(settings)
-    children = Children(sandbox, child_settings(settings, media))
-    repository = SqliteJobs(database, with_end=enqueue, with_removal=strike_out)
+    quotas = Quotas(database, own.quota)
+    repository = SqliteJobs(database, with_new=quotas.spend, with_end=enqueue, with_removal=strike_out)
     shelf, faces, forgets = _faces(
         settings, folders["faces"], database, repository=repository, children=children, node=node, metrics=metrics
     )
     catalog = Catalog(database, forgets)
-    store = AssetStore(folders["assets"], catalog, reserve_bytes=settings.disk_reserve_bytes, check_new=watermark.check)
+    store = AssetStore(
+        folders["assets"],
+        catalog,
+        reserve_bytes=settings.disk_reserve_bytes,
+        check_new=watermark.check,
+        check_size=quotas.check_room,
+    )
 
     async def lost(asset_id: str, error: VisemeError) -> None:
         await dispatcher.lose(asset_id, error)
@@ -175,7 +176,11 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
         at_once=settings.pictures_at_once,
     )
     libraries = Libraries(
-        open_places(settings.library, entries=settings.library_folder_entries, answer_s=settings.library_answer_s),
+        open_places(
+            settings.library if own.name == DEFAULT_TENANT else (),
+            entries=settings.library_folder_entries,
+            answer_s=settings.library_answer_s,
+        ),
         LibraryCatalog(database),
         assets,
         catalog,
@@ -197,6 +202,7 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
         count_up=metrics.client_up,
         reserve_bytes=settings.disk_reserve_bytes,
         check_new=watermark.check,
+        check_size=quotas.check_room,
         clock=lambda: leases.now_us,
         on_upload=metrics.uploaded,
     )
@@ -224,7 +230,7 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
         folder=lambda job_id: folders["jobs"] / job_id,
         settings=pipeline_settings(settings),
         desk=desk,
-        marks=marks,
+        marks=premises.marks,
         on_report=metrics.reported,
         on_progress=metrics.progressed,
         on_speech=forgets.note,
@@ -235,7 +241,7 @@ async def open_core(stack: AsyncExitStack, settings: EdgeSettings, node: NodePoo
         journal,
         pipeline.run,
         folders["jobs"],
-        at_once=settings.jobs_at_once,
+        lane=partial(premises.lanes.join, lambda: round(own.quota().jobs_at_once)),
         disk_patience_s=settings.disk_patience_s,
     )
     deadlines = Deadlines(repository, dispatcher.fail)
@@ -328,13 +334,6 @@ def _faces(
     return shelf, faces, forgets
 
 
-def _watermark(settings: EdgeSettings, data: Path, metrics: EdgeMetrics) -> Watermark:
-    metrics.sample(free_bytes=lambda: shutil.disk_usage(data).free, size_bytes=lambda: shutil.disk_usage(data).total)
-    watermark = Watermark(data, settings.disk_watermark, settings.disk_watermark_bytes)
-    metrics.sample_watermark(lambda: watermark.mark_bytes)
-    return watermark
-
-
 async def _webhooks(
     settings: EdgeSettings, database: Database, data: Path, metrics: EdgeMetrics
 ) -> tuple[Courier, WebhookService]:
@@ -355,8 +354,8 @@ async def _videos_in_use(repository: SqliteJobs) -> set[str]:
 
 
 @asynccontextmanager
-async def running(core: Core, metrics: EdgeMetrics, poll_s: float) -> AsyncIterator[None]:
-    """Run jobs, ask the node how it is and count, inside the block."""
+async def running(core: Core) -> AsyncIterator[None]:
+    """Run a tenant's jobs, and keep its house, inside the block."""
     async with asyncio.TaskGroup() as tasks:
         running = [
             tasks.create_task(core.dispatcher.run()),
@@ -364,7 +363,6 @@ async def running(core: Core, metrics: EdgeMetrics, poll_s: float) -> AsyncItera
             tasks.create_task(core.courier.run()),
             tasks.create_task(core.webhooks.keep_swept()),
             tasks.create_task(core.shelf.run()),
-            tasks.create_task(core.node.watch(poll_s)),
             tasks.create_task(core.streams.keep_swept()),
             tasks.create_task(core.inputs.keep_settled()),
             tasks.create_task(core.assets.keep_swept()),
@@ -373,20 +371,7 @@ async def running(core: Core, metrics: EdgeMetrics, poll_s: float) -> AsyncItera
             tasks.create_task(core.database.keep_erased()),
             tasks.create_task(core.news.run()),
             tasks.create_task(core.gauge.run()),
-            tasks.create_task(_count(core, metrics.counted)),
         ]
         yield
         for task in running:
             task.cancel()
-
-
-async def _count(core: Core, tell: Callable[..., None]) -> None:
-    while True:
-        tell(
-            await core.repository.counts(),
-            node_up=core.node.is_up,
-            nodes={standing.value: count for standing, count in core.node.counts().items()},
-            queue_age_s=await core.repository.queue_age_s(),
-            bits_s=core.node.up_bits_s,
-        )
-        await asyncio.sleep(_FIGURES_S)

@@ -215,6 +215,15 @@ _VERSIONS = (
     """
     CREATE TABLE going (asset_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
     """,
+    # What jobs of the last day were to decode; the assets are named only while nobody knows how large the video is.
+    """
+    CREATE TABLE spent (
+        time_us INTEGER NOT NULL,
+        video_asset_id TEXT NOT NULL,
+        speech_asset_id TEXT NOT NULL,
+        pixels INTEGER
+    ) STRICT;
+    """,
 )
 
 

@@ -62,6 +62,7 @@ class EdgeMetrics:
         self._uploads = self._counter("viseme_edge_uploads", "Uploads that ended, by outcome.", "outcome")
         self._upload_seconds = self._histogram("viseme_edge_upload_seconds", "Time of uploads that became complete.")
         self._frames = self._counter("viseme_edge_frames", "Frames of results.", "engine")
+        self._refused = self._counter("viseme_edge_callers_refused", "Calls that were refused at the door.", "reason")
         self._requests = self._counter("viseme_http_requests", "HTTP requests that ended.", "method", "route", "code")
         self._request_seconds = self._histogram(
             "viseme_http_seconds", "Time of HTTP requests.", "method", "route", buckets=CALL_BUCKETS
@@ -98,6 +99,10 @@ class EdgeMetrics:
     def webhook_tried(self, state: WebhookState) -> None:
         """A webhook was tried and stands so since."""
         self._webhooks.labels(*self.here.values(), state.value).inc()
+
+    def refused(self, reason: str) -> None:
+        """Somebody was not let in, or might not do what they asked."""
+        self._refused.labels(*self.here.values(), self._reason_of(reason)).inc()
 
     def ended(self, change: Change) -> None:
         """A job ended."""

@@ -27,6 +27,27 @@ class EdgeSettings(ServiceSettings):
     name: str = Field(default="edge", min_length=1, max_length=64, description="this edge's name")
     region: str = Field(default="", max_length=64, description="where this edge stands")
 
+    keys: Path | None = Field(default=None, description="the file of keys (viseme keys); seen anew when it changes")
+    oidc_issuer: str = Field(default="", description="the OpenID provider whose bearer tokens are taken, https://...")
+    oidc_audience: str = Field(default="", description="whom its tokens are for: this service's name there")
+    oidc_tenant_claim: str = Field(default="tenant", min_length=1, description="what in a token names the tenant")
+    oidc_scope_claim: str = Field(default="scope", min_length=1, description="what in it names read, dub and delete")
+    session_s: float = Field(default=43_200.0, gt=0, description="time after which the page asks to sign in again")
+    public_url: str = Field(
+        default="", pattern="^(https?://[^/]+)?$", description="how browsers reach this edge, for links; https://HOST"
+    )
+    link_most_s: float = Field(default=2_592_000.0, gt=0, description="time for which a link to a result may be good")
+    audit_bytes: int = Field(default=64 << 20, ge=1 << 10, description="bytes of one file of the audit log; ten stay")
+    tenants: int = Field(default=64, ge=1, le=4096, description="tenants that may be open at once")
+    tenant_requests_s: float = Field(default=200.0, ge=0, description="requests of a tenant a second; 0: any number")
+    tenant_requests_burst: float = Field(default=2000.0, ge=1, description="how many of them may come at once")
+    tenant_uploads: int = Field(default=64, ge=0, description="uploads of a tenant that send at once; 0: any number")
+    tenant_stored_bytes: int = Field(default=0, ge=0, description="bytes of a tenant's uploads; 0: any number")
+    tenant_decoded_pixels: int = Field(
+        default=0, ge=0, description="pixels of the videos of a tenant's jobs within 24 hours, over all frames; 0: any"
+    )
+    tenant_jobs: int = Field(default=0, ge=0, description="jobs of a tenant that run at once; 0: as jobs_at_once says")
+
     peers: str = Field(
         default="", description="the other edges: a TOML or JSON file, or dns:NAME:PORT; clients are told of them"
     )

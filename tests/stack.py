@@ -18,6 +18,9 @@ from typing import Any, Self
 
 import psutil
 
+from shared.access.key import DEFAULT_TENANT, ApiKey
+from shared.access.keyring import Keyring
+from shared.access.scope import EVERYTHING
 from shared.rpc.ready import Ready, parse
 
 READY_SECONDS = 90
@@ -56,6 +59,8 @@ class Stack:
     prefixes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
+    key: str = ""
+    """What the edges ask for, where they do."""
     _temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Self:
@@ -102,6 +107,8 @@ class Stack:
         flags = ["--listen", listen, "--metrics", metrics, "--data", str(self.root / name)]
         if name in self.addresses:
             flags.append("--insecure")
+            if name.startswith("edge"):  # others reach it, so it asks who calls
+                flags += ["--keys", str(self.keys())]
         if name.startswith("edge"):
             flags += ["--web", known.get("web", "127.0.0.1:0")]
             if "--node" not in self.edge_flags:
@@ -132,6 +139,14 @@ class Stack:
             process.wait()
             raise RuntimeError(f"{name} did not become ready; its log:\n{log.read_text()[-4000:]}")
         self.parts[name] = Part(name=name, process=process, ready=parse(line), log=log)
+
+    def keys(self) -> Path:
+        """A file with one key, which ``key`` then is."""
+        path = self.root / "keys.json"
+        if not path.exists():
+            key, self.key = ApiKey.make(name="test", tenant=DEFAULT_TENANT, scopes=EVERYTHING)
+            Keyring().with_key(key).write(path)
+        return path
 
     def _nodes(self) -> str:
         nodes = [part.ready.addresses["rpc"] for name, part in self.parts.items() if name.startswith("node")]
@@ -179,7 +194,8 @@ class Stack:
     def command(self, *arguments: str) -> list[str]:
         """The command line against this stack's edge, for starting it yourself."""
         prefix = self.prefixes.get("client", self.prefixes.get("edge", ()))
-        return [*prefix, sys.executable, "-m", "shared.cli", *arguments, "--edge", self.edge]
+        shown = ["env", f"VISEME_KEY={self.key}"] if self.key else []
+        return [*prefix, *shown, sys.executable, "-m", "shared.cli", *arguments, "--edge", self.edge]
 
     def dub(self, video: Path, speech: Path, output: Path, *arguments: str) -> dict[str, Any]:
         """Dub through this stack; returns the report."""

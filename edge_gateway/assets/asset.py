@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -297,3 +297,11 @@ def ranges(chunks: Iterable[int]) -> tuple[ChunkRange, ...]:
     if count > 0:
         runs.append(ChunkRange(first=first, count=count))
     return tuple(runs)
+
+
+CheckSize = Callable[[int], Awaitable[None]]
+"""Refuses a file of so many bytes, which has not begun to come yet."""
+
+
+async def any_size(size_bytes: int) -> None:
+    """Refuse none."""

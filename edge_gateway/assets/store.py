@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_gateway.assets.asset import Asset, AssetKind, Manifest
+from edge_gateway.assets.asset import Asset, AssetKind, CheckSize, Manifest, any_size
 from edge_gateway.assets.catalog import Catalog
 from edge_gateway.assets.growth import Growths
 from edge_gateway.disk import disk_errors, make_directory, remove_tree, sync_directory
@@ -38,15 +38,23 @@ class AssetStore:
         catalog: The rows.
         reserve_bytes: Room on the disk that uploads leave free.
         check_new: Refuses what has not begun yet where the disk is nearly full.
+        check_size: Refuses a file that has not begun yet for its size.
     """
 
     def __init__(
-        self, root: Path, catalog: Catalog, *, reserve_bytes: int = 0, check_new: Callable[[], None] = lambda: None
+        self,
+        root: Path,
+        catalog: Catalog,
+        *,
+        reserve_bytes: int = 0,
+        check_new: Callable[[], None] = lambda: None,
+        check_size: CheckSize = any_size,
     ) -> None:
         self._root = root
         self._catalog = catalog
         self._reserve_bytes = reserve_bytes
         self._check_new = check_new
+        self._check_size = check_size
         self._naming = asyncio.Lock()
         self.growths = Growths()
         """Assets that are read while they come."""
@@ -70,6 +78,7 @@ class AssetStore:
                 asset = await self._catalog.find(manifest.asset_id)
             if asset is None:
                 self._check_new()
+                await self._check_size(manifest.size_bytes)
                 asset = await self._catalog.announce(manifest, now_us)
         return asset, await self._held(asset, manifest)
 
@@ -92,6 +101,7 @@ class AssetStore:
                 asset = await self._catalog.find(manifest.upload_id) or asset
             if asset is None:
                 self._check_new()
+                await self._check_size(manifest.size_bytes)
                 asset = await self._catalog.announce(manifest, now_us)
         known = [b""] * manifest.count
         for index, one in (await self._catalog.digests(asset.asset_id)).items():

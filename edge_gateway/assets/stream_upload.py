@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from edge_gateway.assets.asset import Asset, AssetKind, Manifest
+from edge_gateway.assets.asset import Asset, AssetKind, CheckSize, Manifest, any_size
 from edge_gateway.assets.catalog import Catalog
 from edge_gateway.assets.outcome import OnUpload, Outcome, tell_nobody, watched
 from edge_gateway.assets.service import Prober
@@ -60,6 +60,7 @@ class StreamUploads:
         count_up: Told the bytes of every piece that came in.
         reserve_bytes: Room on the disk that uploads leave free.
         check_new: Refuses what has not begun yet where the disk is nearly full.
+        check_size: Refuses a file that has not begun yet for its size.
         clock: The time that counts: one that nobody sets, that goes on over restarts.
         wall: The time of day, for people.
         on_upload: Told how uploads ended; not of a request after which more of one is to come.
@@ -79,6 +80,7 @@ class StreamUploads:
         count_up: Callable[[int], None] = lambda _: None,
         reserve_bytes: int = 0,
         check_new: Callable[[], None] = lambda: None,
+        check_size: CheckSize = any_size,
         clock: Clock,
         wall: Clock = time_of_day,
         on_upload: OnUpload = tell_nobody,
@@ -94,6 +96,7 @@ class StreamUploads:
         self._count_up = count_up
         self._reserve_bytes = reserve_bytes
         self._check_new = check_new
+        self._check_size = check_size
         self._clock = clock
         self._wall = wall
         self._on_upload = on_upload
@@ -111,6 +114,7 @@ class StreamUploads:
         check_size(new.size_bytes, self.limits, new.display_name)
         if not new.parts:  # what is put together was taken before
             self._check_new()
+            await self._check_size(new.size_bytes)
         await asyncio.to_thread(_check_room, self._root, new.size_bytes + self._reserve_bytes)
         return await self._uploads.open(new, self._clock(), self.limits.open_uploads)
 

@@ -13,6 +13,7 @@ from edge_gateway.disk import remove_tree
 from edge_gateway.jobs.disk_wait import DiskWait
 from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.job import UNFINISHED, Change, Job, JobError, JobState, Notice
+from edge_gateway.jobs.lanes import Lane
 from edge_gateway.jobs.repository import JobRepository
 from edge_gateway.jobs.stall import StalledError
 from shared.errors import ConflictError, DiskFullError, NotFoundError, VisemeError
@@ -32,7 +33,7 @@ class Dispatcher:
         journal: Where their ends go.
         work: Does one job and writes down that it has succeeded; gives how it ended.
         root: The directory of their files.
-        at_once: Jobs that may run at once.
+        lane: What this tenant has of the jobs that may run at once.
         disk_patience_s: Seconds that a job waits for room on the disk before it fails.
     """
 
@@ -43,18 +44,18 @@ class Dispatcher:
         work: Callable[[Job], Awaitable[Change]],
         root: Path,
         *,
-        at_once: int,
+        lane: Callable[[Callable[[], None]], Lane],
         disk_patience_s: float = 600.0,
     ) -> None:
         self._repository = repository
         self._journal = journal
         self._work = work
         self._root = root
-        self._at_once = at_once
         self._disk = DiskWait(root, disk_patience_s)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._parked: dict[str, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
+        self._lane = lane(self.wake)
         self._held: frozenset[str] = frozenset()
         self._stalled: set[str] = set()
 
@@ -93,14 +94,15 @@ class Dispatcher:
                 queued = await self._repository.in_states([JobState.QUEUED])
                 self._held = frozenset(job.job_id for job in queued if job.awaited)
                 for job in queued:
-                    if job.awaited:
+                    if job.awaited or job.job_id in self._running or job.job_id in self._parked:
                         continue
-                    if len(self._running) >= self._at_once:
+                    if not self._lane.take():
                         break
-                    if job.job_id not in self._running and job.job_id not in self._parked:
-                        task = tasks.create_task(self._run(job, tasks))
-                        self._running[job.job_id] = task
-                        task.add_done_callback(partial(self._ended, self._running, job.job_id))
+                    task = tasks.create_task(self._run(job, tasks))
+                    self._running[job.job_id] = task
+                    task.add_done_callback(partial(self._ended, self._running, job.job_id))
+                else:
+                    self._lane.rest()
                 await self._news.wait()
 
     async def _take_up(self) -> None:
@@ -134,6 +136,8 @@ class Dispatcher:
 
     def _ended(self, tasks: dict[str, asyncio.Task[None]], job_id: str, task: asyncio.Task[None]) -> None:
         tasks.pop(job_id, None)
+        if tasks is self._running:
+            self._lane.give()
         if tasks is self._parked:
             self._stalled.discard(job_id)
         # Whoever stops a parked job is about to end it.

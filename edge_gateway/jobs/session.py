@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from edge_gateway.jobs.events import Gone, Journal, Skipped, Watch
 from edge_gateway.jobs.job import Event, check_job_id
@@ -81,8 +82,14 @@ class Sessions:
         self._limit = limit
         self._open = 0
 
-    async def serve(self, asks: AsyncIterator[SessionAsk]) -> AsyncGenerator[SessionAnswer, None]:
+    async def serve(
+        self, asks: AsyncIterator[SessionAsk], check_cancel: Callable[[], None] = lambda: None
+    ) -> AsyncGenerator[SessionAnswer, None]:
         """Serve one watcher until it goes, or until it has no more to ask and all its jobs have ended.
+
+        Args:
+            asks: What it asks.
+            check_cancel: Raises where it may not cancel jobs.
 
         Raises:
             EdgeUnavailableError: the edge ends.
@@ -90,7 +97,7 @@ class Sessions:
         """
         with self._seat(), self._journal.watch() as watch:
             answers: asyncio.Queue[SessionAnswer] = asyncio.Queue(64)
-            listener = asyncio.create_task(_listen(watch, self._jobs, asks, answers))
+            listener = asyncio.create_task(_listen(watch, partial(_do, watch, self._jobs, check_cancel), asks, answers))
             listener.add_done_callback(lambda _: watch.news.set())
             try:
                 while not (listener.done() and answers.empty() and watch.is_over):
@@ -123,7 +130,10 @@ class Sessions:
 
 
 async def _listen(
-    watch: Watch, jobs: JobService, asks: AsyncIterator[SessionAsk], answers: asyncio.Queue[SessionAnswer]
+    watch: Watch,
+    do: Callable[[Subscribe | Unsubscribe | Cancel], Awaitable[None]],
+    asks: AsyncIterator[SessionAsk],
+    answers: asyncio.Queue[SessionAnswer],
 ) -> None:
     async for ask in asks:
         if isinstance(ask, Ping):
@@ -131,13 +141,15 @@ async def _listen(
             watch.news.set()
             continue
         try:
-            await _do(watch, jobs, ask)
+            await do(ask)
         except VisemeError as error:
             await answers.put(Refused(job_id=ask.job_id[:64], error=error))
             watch.news.set()
 
 
-async def _do(watch: Watch, jobs: JobService, ask: Subscribe | Unsubscribe | Cancel) -> None:
+async def _do(
+    watch: Watch, jobs: JobService, check_cancel: Callable[[], None], ask: Subscribe | Unsubscribe | Cancel
+) -> None:
     check_job_id(ask.job_id)
     match ask:
         case Subscribe():
@@ -148,4 +160,5 @@ async def _do(watch: Watch, jobs: JobService, ask: Subscribe | Unsubscribe | Can
         case Unsubscribe():
             watch.unfollow(ask.job_id)
         case Cancel():
+            check_cancel()
             await jobs.cancel(ask.job_id)

@@ -60,6 +60,7 @@ class SqliteJobs:
         database: Where they stand.
         clock_us: Microseconds since 1970.
         with_end: Writes down in the same transaction what belongs to a job's end.
+        with_new: Writes down in the same transaction what belongs to a new job, or refuses it.
         with_removal: Strikes out in the same transaction what belongs to a job that is deleted.
     """
 
@@ -68,6 +69,7 @@ class SqliteJobs:
         database: Database,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
         *,
+        with_new: Callable[[sqlite3.Connection, Job], None] = lambda _connection, _job: None,
         with_end: Callable[[sqlite3.Connection, Job], None] = lambda _connection, _job: None,
         with_removal: Callable[[sqlite3.Connection, str], None] = lambda _connection, _job_id: None,
     ) -> None:
@@ -75,6 +77,7 @@ class SqliteJobs:
         """Called whenever something was written down that watchers of all jobs are told; to be set before any is."""
         self._database = database
         self._clock_us = clock_us
+        self._with_new = with_new
         self._with_end = with_end
         self._with_removal = with_removal
 
@@ -94,6 +97,7 @@ class SqliteJobs:
                 _need_named(connection, asset_id, name)
             _need_room(connection, queue_limit)
             check_new()
+            self._with_new(connection, job)
             number = connection.execute(
                 "INSERT INTO jobs (job_id, idempotency_key, state, video_asset_id, speech_asset_id, fit, keep_length,"
                 " engine, speakers, created_us, updated_us, background_asset_id, keep_sound, background_volume,"

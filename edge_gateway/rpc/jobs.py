@@ -2,7 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Final
 
+from edge_gateway.access.caller import CALLER
+from edge_gateway.access.links import Links
 from edge_gateway.jobs.preview import Previews
 from edge_gateway.jobs.service import JobService
 from edge_gateway.jobs.session import Sessions
@@ -10,19 +13,25 @@ from edge_gateway.rpc import convert, webhooks
 from edge_gateway.rpc.context import Context
 from edge_gateway.rpc.sessions import SessionAnswers, session_asks
 from edge_gateway.webhooks.service import WebhookService
+from shared.access.scope import Scope
 from shared.pb.viseme.gateway.v1 import job_pb2 as pb
 from shared.pb.viseme.gateway.v1.job_pb2_grpc import JobServiceServicer
+
+DAY_S: Final = 86_400.0
 
 
 class JobServicer(JobServiceServicer):
     """Translates calls about jobs."""
 
-    def __init__(self, jobs: JobService, sessions: Sessions, previews: Previews, webhooks: WebhookService) -> None:
+    def __init__(
+        self, jobs: JobService, sessions: Sessions, previews: Previews, webhooks: WebhookService, links: Links
+    ) -> None:
         self._jobs = jobs
         self._sessions = sessions
         self._answers = SessionAnswers()
         self._previews = previews
         self._webhooks = webhooks
+        self._links = links
 
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
         """Accepts a job; answers at once."""
@@ -63,8 +72,9 @@ class JobServicer(JobServiceServicer):
     ) -> AsyncIterator[pb.SessionResponse | bytes]:
         """Follows any number of jobs: replay, then live."""
         del context
+        caller = CALLER.get()
         asks = session_asks(request_iterator)
-        async with aclosing(self._sessions.serve(asks)) as answers:
+        async with aclosing(self._sessions.serve(asks, lambda: caller.check(Scope.DUB))) as answers:
             async for answer in answers:
                 yield self._answers.message(answer)
 
@@ -87,3 +97,9 @@ class JobServicer(JobServiceServicer):
         del context
         found = await self._webhooks.replay(request.webhook_id, request.idempotency_key)
         return pb.ReplayWebhookResponse(webhook=webhooks.webhook(found))
+
+    async def CreateLink(self, request: pb.CreateLinkRequest, context: Context) -> pb.CreateLinkResponse:
+        """Makes a link to a result."""
+        del context
+        link = await self._links.create(CALLER.get(), request.job_id, request.valid_seconds or DAY_S)
+        return pb.CreateLinkResponse(url=link.url, expire_time=convert.timestamp(link.expires_us))

@@ -97,6 +97,8 @@ class Status(Told):
     edge: str
     version: str
     region: str
+    tenant: str
+    """Who the caller is of; empty where nobody is asked who they are."""
     node: Node
     engines: list[Engine]
     limits: Limits
@@ -132,6 +134,7 @@ class AboutPages:
         node: Where its node is.
         libraries: The files that lie there already.
         limits: What it refuses.
+        tenant: Who callers are of.
     """
 
     def __init__(
@@ -143,6 +146,7 @@ class AboutPages:
         node: NodeAddress,
         libraries: Libraries,
         limits: Limits,
+        tenant: str = "",
     ) -> None:
         self._identity = identity
         self._gauge = gauge
@@ -150,6 +154,7 @@ class AboutPages:
         self._node = node
         self._libraries = libraries
         self._limits = limits
+        self._tenant = tenant
 
     def routes(self) -> list[Route]:
         """What the application answers here."""
@@ -163,6 +168,7 @@ class AboutPages:
             edge=identity.name,
             version=identity.version,
             region=identity.region,
+            tenant=self._tenant,
             node=Node(up=figures.node_up, address=self._node.address),
             engines=[
                 Engine(name=engine.name, summary=engine.summary, is_default=engine.is_default)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from edge_gateway.assets.asset import AssetKind
 from edge_gateway.jobs.job import JobState
 from edge_gateway.paging import PAGE_LARGEST
-from edge_gateway.web import about, asks, network, told
+from edge_gateway.web import about, asks, links, network, told
 from edge_gateway.web.openapi import Answer, Body, Operation, Parameter
 from edge_gateway.web.told_events import EVENTS
 from edge_gateway.web.tus_operations import TUS_OPERATIONS
@@ -93,6 +93,40 @@ _ABOUT: Final = (
         ),
         _UNCHANGED,
         parameters=[_PART, _TAG],
+    ),
+    _operation(
+        "GET",
+        "/sign-in",
+        "signInPage",
+        "edge",
+        "The form for signing in.",
+        Answer(words="HTML.", body=Body(media_type="text/html", schema={"type": "string"})),
+        Answer(words="Nobody is asked to sign in.", status=HTTPStatus.SEE_OTHER, headers=("Location",)),
+    ),
+    _operation(
+        "POST",
+        "/sign-in",
+        "signIn",
+        "edge",
+        "Begins a session of the page for whoever sends a key or a token; the cookie is out of scripts' reach.",
+        Answer(words="Signed in.", status=HTTPStatus.SEE_OTHER, headers=("Location", "Set-Cookie")),
+        Answer(
+            words="It was not taken.",
+            status=HTTPStatus.UNAUTHORIZED,
+            body=Body(media_type="text/html", schema={"type": "string"}),
+        ),
+        body=Body(
+            media_type="application/x-www-form-urlencoded",
+            schema={"type": "object", "properties": {"key": {"type": "string"}}, "required": ["key"]},
+        ),
+    ),
+    _operation(
+        "POST",
+        "/sign-out",
+        "signOut",
+        "edge",
+        "Ends the session.",
+        Answer(words="Signed out.", status=HTTPStatus.SEE_OTHER, headers=("Location", "Set-Cookie")),
     ),
     _operation(
         "GET",
@@ -321,6 +355,31 @@ _JOBS: Final = (
         "Where the result of a job is.",
         Answer(words="There.", status=HTTPStatus.TEMPORARY_REDIRECT, headers=("Location",)),
         parameters=[_JOB],
+    ),
+    _operation(
+        "POST",
+        "/jobs/{job_id}/link",
+        "createLink",
+        "jobs",
+        "Makes a link by which anybody may fetch the result until a time.",
+        _json(links.SharedLink, "The link.", HTTPStatus.CREATED),
+        parameters=[_JOB],
+        body=Body(model=links.LinkAsk),
+    ),
+    _operation(
+        "GET",
+        "/shared/{token}",
+        "sharedResult",
+        "jobs",
+        "The result that a link leads to, whole or in ranges.",
+        _file("*/*", "The file.", HTTPStatus.OK, "ETag", "Repr-Digest"),
+        _file("*/*", "Parts of it.", HTTPStatus.PARTIAL_CONTENT, "ETag"),
+        _UNCHANGED,
+        parameters=[
+            Parameter(name="token", where="path", words="As the link has it."),
+            _RANGE,
+            _TAG,
+        ],
     ),
     _operation(
         "GET",

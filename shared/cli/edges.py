@@ -1,12 +1,14 @@
 """The edges that a user names: which is used, what is told of that, and what is remembered."""
 
+import os
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from shared.cli.places import Places
 from shared.cli.state import find_edge, remember_edge, remembered_edge
-from shared.errors import EdgeUnavailableError
+from shared.errors import EdgeUnavailableError, InvalidInputError
 from shared.sdk.client import Edge, connect
 from shared.sdk.model import EdgeChange
 
@@ -29,6 +31,23 @@ async def edges_of(given: Given, places: Places) -> list[str]:
     return addresses
 
 
+def key_of(environ: Mapping[str, str]) -> str:
+    """The key that is shown to edges: ``VISEME_KEY``, or what is in the file ``VISEME_KEY_FILE``.
+
+    There is no option for it, since everybody on a machine can read arguments.
+
+    Raises:
+        InvalidInputError: The file cannot be read.
+    """
+    file = environ.get("VISEME_KEY_FILE", "")
+    if environ.get("VISEME_KEY") or not file:
+        return environ.get("VISEME_KEY", "").strip()
+    try:
+        return Path(file).read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{file} cannot be read as a key: {error}", field="VISEME_KEY_FILE") from None
+
+
 def say_change(change: EdgeChange) -> None:
     """Tell a person of a change; which edge was the nearest is of no interest to a command that only asks something."""
     if change.left or change.file:
@@ -48,7 +67,7 @@ async def open_edge(addresses: Sequence[str], places: Places, tell: Tell = say_c
         InvalidInputError: One is no address.
     """
     if len(addresses) < 2:
-        async with connect(addresses) as edge:
+        async with connect(addresses, key=key_of(os.environ)) as edge:
             yield edge
         return
 
@@ -58,7 +77,7 @@ async def open_edge(addresses: Sequence[str], places: Places, tell: Tell = say_c
         tell(change)
 
     prefer = remembered_edge(places.state, addresses)
-    async with connect(addresses, prefer=prefer, on_change=changed) as edge:
+    async with connect(addresses, prefer=prefer, on_change=changed, key=key_of(os.environ)) as edge:
         yield edge
 
 

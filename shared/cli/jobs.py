@@ -47,6 +47,13 @@ async def cancel(given: Given, places: Places, job_id: str, *, as_json: bool) ->
         print(json.dumps(plain(status)) if as_json else f"job {status.id}: {status.state}")
 
 
+async def link(given: Given, places: Places, job_id: str, hours: float, *, as_json: bool) -> None:
+    """Make a link to a job's result."""
+    async with some_edge(given, places) as edge:
+        made = await (await edge.job(job_id)).link(valid_s=hours * 3600)
+        print(json.dumps(plain(made)) if as_json else f"{made.url}\nuntil {made.expires.astimezone():%F %T %Z}")
+
+
 async def download(given: Given, places: Places, job_id: str, output: Path, display: Display) -> None:
     """Save a job's result, waiting for it if need be."""
     check_target(output)

@@ -25,6 +25,7 @@ from shared.cli.command import (
 )
 from shared.cli.engines import ModelsOption, engines
 from shared.cli.exits import WORDS, ExitCode
+from shared.cli.keys import keys
 from shared.cli.webhooks import webhooks
 from shared.memory import KEEP_MESSAGES, set_malloc
 
@@ -46,6 +47,7 @@ app.add_typer(assets)
 app.add_typer(engines)
 app.add_typer(webhooks)
 app.add_typer(certs)
+app.add_typer(keys)
 
 
 _PUSH_EXAMPLES = """\b
@@ -387,6 +389,19 @@ def download(job: JobArgument, output: OutputOption, edge: EdgeOption = None, as
     from shared.cli import jobs as work
 
     run_command(lambda display: work.download(edge, places(), job, output, display), as_json=as_json)
+
+
+@app.command()
+def link(
+    job: JobArgument,
+    hours: Annotated[float, typer.Option(metavar="HOURS", help="For how long the link is good.")] = 24.0,
+    edge: EdgeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a link by which anybody may fetch a job's result, without a key, until its time is over."""
+    from shared.cli import jobs as work
+
+    run_command(lambda _display: work.link(edge, places(), job, hours, as_json=as_json), as_json=as_json)
 
 
 @app.command()

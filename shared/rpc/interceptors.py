@@ -21,9 +21,11 @@ _LOG: Final = logging.getLogger(__name__)
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
     _Base = grpc.aio.ServerInterceptor[Any, Any]
+    ServerInterceptor = _Base
 else:  # generic in the stubs alone
     Context = grpc.aio.ServicerContext
     _Base = grpc.aio.ServerInterceptor
+    ServerInterceptor = _Base
 
 
 class CallObserver(Protocol):

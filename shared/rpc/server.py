@@ -12,7 +12,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from grpc_reflection.v1alpha import reflection
 
 from shared.errors import ConflictError
 from shared.rpc.address import Address
-from shared.rpc.interceptors import CallObserver, ErrorInterceptor, admit_all, ignore_call
+from shared.rpc.interceptors import CallObserver, ErrorInterceptor, ServerInterceptor, admit_all, ignore_call
 from shared.rpc.tls import Door
 
 MESSAGE_BYTES: Final = 4 << 20
@@ -56,6 +56,7 @@ class RpcServer:
         begins_traces: Whether a call that brings no trace begins one.
         grace_s: Time that running calls get at the end before they are cancelled.
         door: Certificates, and whom they let in; None serves without TLS.
+        gates: Interceptors next to the servicers; what they raise is answered as what servicers raise.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class RpcServer:
         begins_traces: bool = False,
         grace_s: float = 5.0,
         door: Door | None = None,
+        gates: Sequence[ServerInterceptor] = (),
     ) -> None:
         self._door = door
         self.server: grpc.aio.Server = grpc.aio.server(
             interceptors=[
-                ErrorInterceptor(observe, begins_traces=begins_traces, admit=door.admit if door else admit_all)
+                ErrorInterceptor(observe, begins_traces=begins_traces, admit=door.admit if door else admit_all),
+                *gates,
             ],
             options=list(SERVER_OPTIONS),
         )

@@ -40,18 +40,19 @@ class Checkup:
     """Why nothing more could be found out."""
 
 
-async def check_up(text: str, job: Wanted | None = None) -> Checkup:
+async def check_up(text: str, job: Wanted | None = None, *, key: str = "") -> Checkup:
     """Measure an edge; takes a few seconds. An edge that does not answer gives a checkup with ``error``.
 
     Args:
         text: Its address: ``host:port``, or ``host`` for port 50051.
         job: What would be asked of it.
+        key: Shown to it, where it asks who calls.
 
     Raises:
         InvalidInputError: It is not an address.
     """
     address = parse_address(text, field="edge", default_port=DEFAULT_PORT)
-    link = Link(address, _PATIENCE)
+    link = Link(address, _PATIENCE, key=key)
     try:
         return await _look(link, address, job)
     except VisemeError as error:

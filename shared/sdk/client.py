@@ -44,6 +44,7 @@ def connect(
     patience: Patience | None = None,
     prefer: str | None = None,
     on_change: Callable[[model.EdgeChange], None] = lambda _: None,
+    key: str = "",
 ) -> "Edge":
     """Connect to an edge gateway, or to the nearest of several.
 
@@ -65,11 +66,12 @@ def connect(
         patience: How long to go on when the edge does not answer.
         prefer: The one of several that is taken if it answers nearly as soon as the first.
         on_change: Told which of several is used, and what must be sent to it again.
+        key: A key of ``viseme keys`` or a provider's token, where the edge asks who calls.
 
     Raises:
         InvalidInputError: It is not an address, or there is none.
     """
-    return Edge(address, patience=patience, prefer=prefer, on_change=on_change)
+    return Edge(address, patience=patience, prefer=prefer, on_change=on_change, key=key)
 
 
 class Edge:
@@ -82,7 +84,11 @@ class Edge:
         patience: Patience | None = None,
         prefer: str | None = None,
         on_change: Callable[[model.EdgeChange], None] = lambda _: None,
+        key: str = "",
     ) -> None:
+        if not key.isascii() or not key.isprintable():
+            raise InvalidInputError("a key has ASCII letters, digits and signs alone", field="key")
+        self._key = key
         given = [address] if isinstance(address, str) else address
         self._addresses = list(
             dict.fromkeys(parse_address(one, field="edge", default_port=DEFAULT_PORT) for one in given)
@@ -97,7 +103,7 @@ class Edge:
 
     async def __aenter__(self) -> Self:
         if self._open is None:
-            self._open = Link(self._addresses, self._patience, self._on_change)
+            self._open = Link(self._addresses, self._patience, self._on_change, key=self._key)
             await self._open.settle(self._prefer)
         return self
 

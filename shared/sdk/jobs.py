@@ -24,7 +24,7 @@ from shared.pb.viseme.gateway.v1 import job_pb2
 from shared.rpc.channel import END, send
 from shared.sdk import model
 from shared.sdk.bring import Bringing
-from shared.sdk.convert import error_from, event_from, job_from
+from shared.sdk.convert import error_from, event_from, job_from, time_from
 from shared.sdk.download import Download, check_target
 from shared.sdk.link import Attempts, Link
 from shared.sdk.preview import Preview
@@ -134,6 +134,20 @@ class Job:
             self._uploads.cancel()
         answer = await self._call(self._link.jobs.CancelJob, job_pb2.CancelJobRequest)
         return self._note(answer.job)
+
+    async def link(self, *, valid_s: float = 86_400.0) -> model.Link:
+        """A link by which anybody may fetch the result, without a key.
+
+        Args:
+            valid_s: For how many seconds it is good; the edge names the most in ``link_most_s``. It ends with the job.
+
+        Raises:
+            ConflictError: The job has not succeeded.
+            InvalidInputError: The time is none, or too long.
+        """
+        request = job_pb2.CreateLinkRequest(job_id=self.id, valid_seconds=valid_s)
+        answer = await self._link.call(self._link.jobs.CreateLink, request)
+        return model.Link(url=answer.url, expires=time_from(answer.expire_time))
 
     async def delete(self) -> None:
         """Delete the job, its events and its result; it must be over. One that is gone already stays so."""

@@ -57,6 +57,7 @@ class Link:
         address: Where it is, or where they are; the first is used until :meth:`settle` has found the nearest.
         patience: How long to go on when it does not answer.
         on_change: Told which of several edges is used, and what a change costs.
+        key: Shown with every call; empty for none.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class Link:
         address: Address | Sequence[Address],
         patience: Patience,
         on_change: Callable[[model.EdgeChange], None] = lambda _: None,
+        *,
+        key: str = "",
     ) -> None:
         self.patience = patience
         self.addresses = (address,) if isinstance(address, Address) else tuple(address)
@@ -81,12 +84,12 @@ class Link:
         self._acknowledged: dict[str, int] = {}
         self._left_behind: dict[str, int] = {}
         # What is called is looked up at each call: by then the edge may be another.
-        self.media = cast("asset_pb2_grpc.AssetServiceAsyncStub", _Late(lambda: self._here.media))
-        self.assets = cast("asset_pb2_grpc.AssetServiceAsyncStub", _Late(lambda: self._here.assets))
-        self.previews = cast("job_pb2_grpc.JobServiceAsyncStub", _Late(lambda: self._here.previews))
-        self.jobs = cast("job_pb2_grpc.JobServiceAsyncStub", _Late(lambda: self._here.jobs))
-        self.probes = cast("network_pb2_grpc.NetworkServiceAsyncStub", _Late(lambda: self._here.probes))
-        self.network = cast("network_pb2_grpc.NetworkServiceAsyncStub", _Late(lambda: self._here.network))
+        self.media = cast("asset_pb2_grpc.AssetServiceAsyncStub", _Late(key, lambda: self._here.media))
+        self.assets = cast("asset_pb2_grpc.AssetServiceAsyncStub", _Late(key, lambda: self._here.assets))
+        self.previews = cast("job_pb2_grpc.JobServiceAsyncStub", _Late(key, lambda: self._here.previews))
+        self.jobs = cast("job_pb2_grpc.JobServiceAsyncStub", _Late(key, lambda: self._here.jobs))
+        self.probes = cast("network_pb2_grpc.NetworkServiceAsyncStub", _Late(key, lambda: self._here.probes))
+        self.network = cast("network_pb2_grpc.NetworkServiceAsyncStub", _Late(key, lambda: self._here.network))
 
     @property
     def address(self) -> Address:
@@ -259,15 +262,21 @@ class Connections:
 
 
 class _Late:
-    """A stub that is another one as soon as another edge is used."""
+    """A stub that is another one as soon as another edge is used, and shows a key with every call.
 
-    def __init__(self, stub: Callable[[], Any]) -> None:
+    An interceptor would do that, too, but ``send`` of :mod:`shared.rpc.channel` needs the calls as they are.
+    """
+
+    def __init__(self, key: str, stub: Callable[[], Any]) -> None:
+        self._shown = (("authorization", f"Bearer {key}"),) if key else ()
         self._stub = stub
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return partial(self._call, name)
 
     def _call(self, name: str, *given: Any, **named: Any) -> Any:
+        if self._shown:
+            named["metadata"] = (*(named.get("metadata") or ()), *self._shown)
         return getattr(self._stub(), name)(*given, **named)
 
 

@@ -341,6 +341,19 @@ Event = StateChanged | Progress | Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Where anybody may fetch a result.
+
+    Args:
+        url: Whoever has it may fetch the result, and nothing else.
+        expires: When it ends.
+    """
+
+    url: str
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeChange:
     """Of several edges another is used from now on, or what that costs a file.
 

@@ -27,6 +27,7 @@ async function call(method, path, body, headers = {}) {
   }
   const answer = await fetch(path, asked);
   const told = answer.headers.get("content-type")?.includes("json") ? await answer.json() : null;
+  if (answer.status === 401) location.href = "/sign-in";
   if (!answer.ok) throw new Refused(answer.status, told?.error);
   return told;
 }

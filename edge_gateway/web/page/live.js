@@ -116,7 +116,8 @@ function open() {
     // Nobody asks for jobs where there are none.
     if (active && !known && !live.asking) live.asking = fetchUnfinished().finally(() => (live.asking = null));
   });
-  source.onerror = () => own === source && lost();
+  // A stream that was refused stays closed: it may be that the session is over, which any call finds out.
+  source.onerror = () => { if (own === source) { if (own.readyState > 1) edgeStatus(); lost(); } };
 }
 
 function reached() {

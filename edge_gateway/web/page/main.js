@@ -118,6 +118,12 @@ function dropAnywhere(files, transfer) {
   files.forEach((file, at) => choose(kinds[at] === "audio" ? "speech" : "video", file));
 }
 
+async function later() {
+  part("edges");
+  const { tenant } = await edgeStatus();
+  if (tenant) document.getElementById("nav").append(h("a", { href: "/sign-in" }, tenant));
+}
+
 head();
 drops(document.body, dropAnywhere);
 addEventListener("hashchange", () => show().then(() => {
@@ -126,7 +132,7 @@ addEventListener("hashchange", () => show().then(() => {
 }));
 show();
 watchLink();
-// The list of other edges is of use only once this one is gone: it comes after all else.
-live.addEventListener("hello", () => setTimeout(part, 5000, "edges"), { once: true });
+// The list of other edges is of use only once this one is gone, and the way out at the end: they come after all else.
+live.addEventListener("hello", () => setTimeout(later, 5000), { once: true });
 // Uploads that a reload or a closed tab broke off go on.
 if (memory.get("viseme-uploads") === "1") part("upload").then((uploads) => uploads.resume());

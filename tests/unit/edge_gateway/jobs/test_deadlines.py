@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from edge_gateway.jobs.deadlines import Deadlines
 from edge_gateway.jobs.dispatch import Dispatcher
 from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.job import Change, Job, JobOptions, JobState, check_timeout
+from edge_gateway.jobs.lanes import Lanes
 from edge_gateway.jobs.sqlite import SqliteJobs
 from shared.errors import InvalidInputError, LimitExceededError
 from shared.media.probe import MediaInfo, MediaKind
@@ -70,7 +72,7 @@ class Bench:
         self.jobs = SqliteJobs(database, self.clock)
         self.journal = Journal(self.jobs)
         self.work = Work(self.journal)
-        self.dispatcher = Dispatcher(self.jobs, self.journal, self.work, root, at_once=1)
+        self.dispatcher = Dispatcher(self.jobs, self.journal, self.work, root, lane=partial(Lanes(1).join, lambda: 0))
         self.deadlines = Deadlines(self.jobs, self.dispatcher.fail, self.clock)
 
     async def ended(self, job_id: str) -> Job:

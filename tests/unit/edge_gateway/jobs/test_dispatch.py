@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from edge_gateway.database import Database
 from edge_gateway.jobs.dispatch import Dispatcher
 from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.job import Change, Job, JobOptions, JobState, Notice
+from edge_gateway.jobs.lanes import Lanes
 from edge_gateway.jobs.sqlite import SqliteJobs
 from edge_gateway.jobs.stall import StalledError
 from shared.errors import DiskFullError, InvalidMediaError
@@ -76,7 +78,7 @@ async def upload(catalog: Catalog, job: Job) -> Upload:
 
 @asynccontextmanager
 async def running(jobs: SqliteJobs, journal: Journal, upload: Upload, root: Path) -> AsyncIterator[Dispatcher]:
-    dispatcher = Dispatcher(jobs, journal, upload.on(journal), root, at_once=1)
+    dispatcher = Dispatcher(jobs, journal, upload.on(journal), root, lane=partial(Lanes(1).join, lambda: 0))
     task = asyncio.create_task(dispatcher.run())
     try:
         yield dispatcher
@@ -173,7 +175,9 @@ async def test_a_job_that_meets_a_full_disk_waits_and_goes_on(
         return Change(state=JobState.SUCCEEDED)
 
     await jobs.add(job, "", 9)
-    task = asyncio.create_task(Dispatcher(jobs, journal, work, tmp_path, at_once=1, disk_patience_s=0.1).run())
+    task = asyncio.create_task(
+        Dispatcher(jobs, journal, work, tmp_path, lane=partial(Lanes(1).join, lambda: 0), disk_patience_s=0.1).run()
+    )
     await until(journal, jobs, job.job_id, JobState.SUCCEEDED)
     task.cancel()
     await asyncio.wait({task})

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from edge_gateway.database import Database
 from edge_gateway.jobs.dispatch import Dispatcher
 from edge_gateway.jobs.events import Journal
 from edge_gateway.jobs.job import Change, Event, EventBody, Job, JobOptions, JobReport, JobState
+from edge_gateway.jobs.lanes import Lanes
 from edge_gateway.jobs.results import Results
 from edge_gateway.jobs.service import JobService
 from edge_gateway.jobs.sqlite import SqliteJobs
@@ -82,7 +84,9 @@ class Edge:
         self.assets = AssetService(store, catalog, self.probe, LIMITS)
         self.files = FinishedFiles(store, self.probe)
         self.results = Results(self.files, self.journal, disk_pause_s=3600)
-        self.dispatcher = Stopping(self.log, self.journal, self.work, root / "jobs", at_once=1)
+        self.dispatcher = Stopping(
+            self.log, self.journal, self.work, root / "jobs", lane=partial(Lanes(1).join, lambda: 0)
+        )
         self.dispatcher.stopping = asyncio.Event()
         self.service = JobService(
             self.log,

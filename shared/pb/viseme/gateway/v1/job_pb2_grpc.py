@@ -27,8 +27,7 @@ if _version_not_supported:
 
 
 class JobServiceStub:
-    """Jobs: the work and its watching.
-    """
+    """Missing associated documentation comment in .proto file."""
 
     def __init__(self, channel):
         """Constructor.
@@ -81,11 +80,15 @@ class JobServiceStub:
                 request_serializer=viseme_dot_gateway_dot_v1_dot_job__pb2.ReplayWebhookRequest.SerializeToString,
                 response_deserializer=viseme_dot_gateway_dot_v1_dot_job__pb2.ReplayWebhookResponse.FromString,
                 _registered_method=True)
+        self.CreateLink = channel.unary_unary(
+                '/viseme.gateway.v1.JobService/CreateLink',
+                request_serializer=viseme_dot_gateway_dot_v1_dot_job__pb2.CreateLinkRequest.SerializeToString,
+                response_deserializer=viseme_dot_gateway_dot_v1_dot_job__pb2.CreateLinkResponse.FromString,
+                _registered_method=True)
 
 
 class JobServiceServicer:
-    """Jobs: the work and its watching.
-    """
+    """Missing associated documentation comment in .proto file."""
 
     def SubmitJob(self, request, context):
         """Accepts a job; answers at once.
@@ -150,6 +153,13 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateLink(self, request, context):
+        """Makes a link by which anybody may fetch the result of a job until a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -198,6 +208,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     request_deserializer=viseme_dot_gateway_dot_v1_dot_job__pb2.ReplayWebhookRequest.FromString,
                     response_serializer=viseme_dot_gateway_dot_v1_dot_job__pb2.ReplayWebhookResponse.SerializeToString,
             ),
+            'CreateLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateLink,
+                    request_deserializer=viseme_dot_gateway_dot_v1_dot_job__pb2.CreateLinkRequest.FromString,
+                    response_serializer=viseme_dot_gateway_dot_v1_dot_job__pb2.CreateLinkResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'viseme.gateway.v1.JobService', rpc_method_handlers)
@@ -207,8 +222,7 @@ def add_JobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JobService:
-    """Jobs: the work and its watching.
-    """
+    """Missing associated documentation comment in .proto file."""
 
     @staticmethod
     def SubmitJob(request,
@@ -443,6 +457,33 @@ class JobService:
             '/viseme.gateway.v1.JobService/ReplayWebhook',
             viseme_dot_gateway_dot_v1_dot_job__pb2.ReplayWebhookRequest.SerializeToString,
             viseme_dot_gateway_dot_v1_dot_job__pb2.ReplayWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/viseme.gateway.v1.JobService/CreateLink',
+            viseme_dot_gateway_dot_v1_dot_job__pb2.CreateLinkRequest.SerializeToString,
+            viseme_dot_gateway_dot_v1_dot_job__pb2.CreateLinkResponse.FromString,
             options,
             channel_credentials,
             insecure,

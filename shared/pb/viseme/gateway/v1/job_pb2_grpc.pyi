@@ -28,8 +28,6 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class JobServiceStub:
-    """Jobs: the work and its watching."""
-
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -52,11 +50,11 @@ class JobServiceStub:
     """Lists what was told of jobs' ends by HTTP, newest first."""
     ReplayWebhook: _grpc.UnaryUnaryMultiCallable[_job_pb2.ReplayWebhookRequest, _job_pb2.ReplayWebhookResponse]
     """Delivers one of them once more."""
+    CreateLink: _grpc.UnaryUnaryMultiCallable[_job_pb2.CreateLinkRequest, _job_pb2.CreateLinkResponse]
+    """Makes a link by which anybody may fetch the result of a job until a time."""
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
-    """Jobs: the work and its watching."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitJob: _aio.UnaryUnaryMultiCallable[_job_pb2.SubmitJobRequest, _job_pb2.SubmitJobResponse]  # type: ignore[assignment]
     """Accepts a job; answers at once."""
@@ -76,10 +74,10 @@ class JobServiceAsyncStub(JobServiceStub):
     """Lists what was told of jobs' ends by HTTP, newest first."""
     ReplayWebhook: _aio.UnaryUnaryMultiCallable[_job_pb2.ReplayWebhookRequest, _job_pb2.ReplayWebhookResponse]  # type: ignore[assignment]
     """Delivers one of them once more."""
+    CreateLink: _aio.UnaryUnaryMultiCallable[_job_pb2.CreateLinkRequest, _job_pb2.CreateLinkResponse]  # type: ignore[assignment]
+    """Makes a link by which anybody may fetch the result of a job until a time."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Jobs: the work and its watching."""
-
     @_abc_1.abstractmethod
     def SubmitJob(
         self,
@@ -151,5 +149,13 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.ReplayWebhookResponse, _abc.Awaitable[_job_pb2.ReplayWebhookResponse]]:
         """Delivers one of them once more."""
+
+    @_abc_1.abstractmethod
+    def CreateLink(
+        self,
+        request: _job_pb2.CreateLinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.CreateLinkResponse, _abc.Awaitable[_job_pb2.CreateLinkResponse]]:
+        """Makes a link by which anybody may fetch the result of a job until a time."""
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,1 @@
+"""Who may call: scopes, keys, and the file that they stand in."""
