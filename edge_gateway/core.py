@@ -30,7 +30,7 @@ from edge_gateway.jobs.children import Children
 from edge_gateway.jobs.deadlines import Deadlines
 from edge_gateway.jobs.dispatch import Dispatcher
 from edge_gateway.jobs.events import Journal
-from edge_gateway.jobs.faces import Faces
+from edge_gateway.jobs.faces import Faces, crop_digests, forget_faces
 from edge_gateway.jobs.figures import Gauge
 from edge_gateway.jobs.gallery import Gallery
 from edge_gateway.jobs.job import UNFINISHED, Change
@@ -146,7 +146,7 @@ async def open_core(stack: AsyncExitStack, premises: Premises, own: Own) -> Core
         await dispatcher.lose(asset_id, error)
 
     def removed(asset_id: str) -> None:
-        faces.forget(asset_id)
+        forget_faces(folders["faces"], asset_id)
         pictures.forget(asset_id)
 
     leases = await Leases.open(
@@ -319,7 +319,7 @@ def _faces(
 ) -> tuple[FaceShelf, Faces, Forgets]:
     async def going(key: str) -> None:
         # A node may keep the crops for longer than they lie here; that they were sent must not be forgotten with them.
-        await forgets.note(video_of(key), await asyncio.to_thread(faces.digests, key))
+        await forgets.note(video_of(key), await asyncio.to_thread(crop_digests, root, key))
 
     shelf = FaceShelf(
         root,
@@ -330,7 +330,7 @@ def _faces(
         on_going=going,
     )
     faces = Faces(root, children.cut, on_open=shelf.take, on_close=shelf.put)
-    forgets = Forgets(database, [one.address for one in node.nodes], faces.digests)
+    forgets = Forgets(database, [one.address for one in node.nodes], partial(crop_digests, root))
     return shelf, faces, forgets
 
 

@@ -227,6 +227,10 @@ _VERSIONS = (
 )
 
 
+SCHEMA: Final = len(_VERSIONS)
+"""The schema that this version reads and writes."""
+
+
 class Database:
     """One SQLite file. Made by :meth:`open`."""
 

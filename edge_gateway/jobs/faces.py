@@ -333,17 +333,6 @@ class Faces:
         """How many crop segments of a face were cut before; blocks."""
         return sum(1 for _ in (self._root / ask.key).glob("crop-*.mp4"))
 
-    def digests(self, name: str) -> list[bytes]:
-        """The SHA-256 of all crop segments of a video, or of a face by its key; blocks."""
-        if not _NAME.fullmatch(name):
-            return []
-        found = []
-        for folder in self._root.glob(f"{name}*"):
-            face = Face(folder)
-            face.load()
-            found += [crop.digest for crop in face.crops]
-        return found
-
     async def _close(self, key: str, task: asyncio.Task[None]) -> None:
         task.cancel()
         try:
@@ -353,12 +342,6 @@ class Faces:
         finally:
             if key not in self._making:
                 self._on_close(key)
-
-    def forget(self, video: str) -> None:
-        """Delete every face of a video; blocks."""
-        if _NAME.fullmatch(video):
-            for folder in self._root.glob(f"{video}-*"):
-                remove_tree(folder)
 
     async def _make(self, face: Face, ask: FaceAsk, source: Source) -> None:
         await asyncio.to_thread(make_directory, self._root / ask.key)
@@ -387,3 +370,22 @@ class Faces:
         if told["kind"] == "end":
             face.finished_at = time.monotonic()
         face.take(told | {"size_bytes": len(message.payload)})
+
+
+def crop_digests(root: Path, name: str) -> list[bytes]:
+    """The SHA-256 of all crop segments of a video, or of a face by its key, below the directory of faces; blocks."""
+    if not _NAME.fullmatch(name):
+        return []
+    found = []
+    for folder in root.glob(f"{name}*"):
+        face = Face(folder)
+        face.load()
+        found += [crop.digest for crop in face.crops]
+    return found
+
+
+def forget_faces(root: Path, video: str) -> None:
+    """Delete every face of a video below the directory of faces; blocks."""
+    if _NAME.fullmatch(video):
+        for folder in root.glob(f"{video}-*"):
+            remove_tree(folder)

@@ -6,10 +6,11 @@ from edge_gateway.database import Database
 from edge_gateway.keeping.plan import Holding, Kind
 
 _QUERY = """
-    SELECT :job AS kind, job_id AS name, 0 AS size_bytes, touched_us AS used_us FROM jobs
+    SELECT :job AS kind, job_id AS name, touched_us AS used_us,
+    COALESCE((SELECT size_bytes FROM assets WHERE asset_id = result_asset_id), 0) AS size_bytes FROM jobs
     WHERE state IN ('succeeded', 'failed', 'cancelled')
     UNION ALL
-    SELECT CASE kind WHEN 'result' THEN :result ELSE :asset END, asset_id, size_bytes, used_us FROM assets
+    SELECT CASE kind WHEN 'result' THEN :result ELSE :asset END, asset_id, used_us, size_bytes FROM assets
     WHERE ready = 1
 """
 
@@ -26,12 +27,13 @@ class Holdings:
 
     async def all(self) -> list[Holding]:
         """Jobs that are over, and files that are complete."""
-        kinds = {"job": Kind.JOB.value, "result": Kind.RESULT.value, "asset": Kind.ASSET.value}
+        return await self._database.run(read_holdings)
 
-        def work(connection: sqlite3.Connection) -> list[Holding]:
-            return [
-                Holding(kind=Kind(row["kind"]), name=row["name"], size_bytes=row["size_bytes"], used_us=row["used_us"])
-                for row in connection.execute(_QUERY, kinds)
-            ]
 
-        return await self._database.run(work)
+def read_holdings(connection: sqlite3.Connection) -> list[Holding]:
+    """Jobs that are over, with the bytes of their results, and files that are complete."""
+    kinds = {"job": Kind.JOB.value, "result": Kind.RESULT.value, "asset": Kind.ASSET.value}
+    return [
+        Holding(kind=Kind(row["kind"]), name=row["name"], size_bytes=row["size_bytes"], used_us=row["used_us"])
+        for row in connection.execute(_QUERY, kinds)
+    ]

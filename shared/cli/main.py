@@ -25,6 +25,7 @@ from shared.cli.command import (
 )
 from shared.cli.engines import ModelsOption, engines
 from shared.cli.exits import WORDS, ExitCode
+from shared.cli.gc import EXAMPLES, gc
 from shared.cli.keys import keys
 from shared.cli.webhooks import webhooks
 from shared.memory import KEEP_MESSAGES, set_malloc
@@ -48,6 +49,7 @@ app.add_typer(engines)
 app.add_typer(webhooks)
 app.add_typer(certs)
 app.add_typer(keys)
+app.command(epilog=EXAMPLES)(gc)
 
 
 _PUSH_EXAMPLES = """\b
