@@ -48,6 +48,7 @@ from edge_gateway.jobs.sqlite_news import SqliteNews
 from edge_gateway.jobs.stills import Stills
 from edge_gateway.jobs.uploads import UploadedInputs
 from edge_gateway.jobs.work import Desk
+from edge_gateway.keeping.expiry import Expiry
 from edge_gateway.keeping.forgets import Forgets
 from edge_gateway.keeping.holdings import Holdings
 from edge_gateway.keeping.plan import KeepTimes, Kind
@@ -149,12 +150,7 @@ async def open_core(stack: AsyncExitStack, premises: Premises, own: Own) -> Core
         forget_faces(folders["faces"], asset_id)
         pictures.forget(asset_id)
 
-    leases = await Leases.open(
-        database,
-        lease_s=settings.asset_lease_s,
-        expire_s=settings.upload_expire_s,
-        keep_s=min((time for time in (settings.asset_keep_s, settings.result_keep_s) if time), default=0.0),
-    )
+    leases, expiry = await _leases(settings, database)
     assets = AssetService(
         store,
         catalog,
@@ -167,6 +163,7 @@ async def open_core(stack: AsyncExitStack, premises: Premises, own: Own) -> Core
         piece_bytes=settings.download_piece_bytes,
         leases=leases,
         on_upload=metrics.uploaded,
+        expires=expiry.of_asset,
     )
     pictures = Pictures(
         folders["pictures"],
@@ -260,6 +257,7 @@ async def open_core(stack: AsyncExitStack, premises: Premises, own: Own) -> Core
         uploaded=inputs.known,
         list_limit=settings.job_list,
         check_new=watermark.check,
+        expires=expiry.of_job,
     )
     previews = Previews(
         jobs,
@@ -290,7 +288,7 @@ async def open_core(stack: AsyncExitStack, premises: Premises, own: Own) -> Core
         news=news,
         gauge=Gauge(desk, node, repository.counts, news.wake, lambda: dispatcher.awaiting),
         cards=Cards(database),
-        gallery=Gallery(database),
+        gallery=Gallery(database, expires=expiry.of_asset),
         pictures=pictures,
         stills=Stills(jobs, reels, pictures),
         inputs=inputs,
@@ -298,13 +296,27 @@ async def open_core(stack: AsyncExitStack, premises: Premises, own: Own) -> Core
         teller=Teller(forgets, node.nodes),
         sweeper=Sweeper(
             Holdings(database).all,
-            KeepTimes(job_s=settings.job_keep_s, result_s=settings.result_keep_s, asset_s=settings.asset_keep_s),
+            _keep_times(settings),
             lambda: leases.now_us,
             assets,
             jobs,
             on_gone=lambda gone: metrics.let_go(gone.kind.value, gone.size_bytes),
         ),
     )
+
+
+async def _leases(settings: EdgeSettings, database: Database) -> tuple[Leases, Expiry]:
+    leases = await Leases.open(
+        database,
+        lease_s=settings.asset_lease_s,
+        expire_s=settings.upload_expire_s,
+        keep_s=min((time for time in (settings.asset_keep_s, settings.result_keep_s) if time), default=0.0),
+    )
+    return leases, Expiry(_keep_times(settings), settings.upload_expire_s, lambda: leases.now_us, leases.used_us)
+
+
+def _keep_times(settings: EdgeSettings) -> KeepTimes:
+    return KeepTimes(job_s=settings.job_keep_s, result_s=settings.result_keep_s, asset_s=settings.asset_keep_s)
 
 
 def _faces(

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from edge_gateway.assets.pace import Pace
@@ -49,6 +49,10 @@ class Asset:
     kind: AssetKind | None = None
     media: MediaInfo | None = None
     sha256: bytes = b""
+    used_us: int = field(default=0, compare=False)
+    """When it was last used, by the clock of the edge's running time, in microseconds."""
+    expire_us: int | None = field(default=None, compare=False)
+    """When it goes if nobody uses it, in microseconds since 1970; None where it stays, or nobody has asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

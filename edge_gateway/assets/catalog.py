@@ -276,4 +276,5 @@ def read_asset(row: sqlite3.Row) -> Asset:
         kind=AssetKind(row["kind"]) if row["kind"] else None,
         media=None if row["media"] is None else MediaInfo.from_header(json.loads(row["media"])),
         sha256=row["sha256"] or b"",
+        used_us=row["used_us"],
     )

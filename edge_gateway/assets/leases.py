@@ -65,6 +65,10 @@ class Leases:
         """For how long the edge has run, over all its starts, in microseconds."""
         return round((self._clock() - self._begun) * 1e6)
 
+    def used_us(self, asset_id: str) -> int:
+        """When an asset was last used since the edge's start, by the clock of ``now_us``; 0 where it was not."""
+        return self._renewed.get(asset_id, 0)
+
     async def renew(self, asset_id: str) -> None:
         """Note that an asset is used, or that an upload came further."""
         now = self.now_us

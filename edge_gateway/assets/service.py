@@ -82,6 +82,7 @@ class AssetService:
         piece_bytes: Bytes of a piece that goes out.
         leases: When assets were last used; without it everything stays.
         on_upload: Told how each upload ended.
+        expires: Tells when an asset goes, in microseconds since 1970.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class AssetService:
         piece_bytes: int = 256 << 10,
         leases: Leases | None = None,
         on_upload: OnUpload = tell_nobody,
+        expires: Callable[[Asset], int | None] = lambda _: None,
     ) -> None:
         self.limits = limits
         self._store = store
@@ -110,6 +112,7 @@ class AssetService:
         self._piece_bytes = piece_bytes
         self._leases = leases
         self._on_upload = on_upload
+        self._expires = expires
         self._writers: dict[str, Upload] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._room = Room(limits.total_bytes)
@@ -160,7 +163,7 @@ class AssetService:
             upload.close()
             if self._writers.get(upload.name) is upload:
                 del self._writers[upload.name]
-        yield Completed(asset=asset)
+        yield Completed(asset=self._told(asset))
 
     async def _start(self, manifest: Manifest) -> tuple[Begun, Ledger, Upload]:
         """Begin in place of an older upload; files with the same ends one after the other, as they may share a row."""
@@ -321,7 +324,10 @@ class AssetService:
         """
         asset = await self._find(asset_id, field)
         await self._renew(asset_id)
-        return asset
+        return self._told(asset)
+
+    def _told(self, asset: Asset) -> Asset:
+        return replace(asset, expire_us=self._expires(asset))
 
     async def held(self, asset: Asset) -> tuple[ChunkRange, ...]:
         """The chunks of an unfinished asset that are safe; nothing for a ready one."""
@@ -332,7 +338,7 @@ class AssetService:
         count = page_size(size)
         found = await self._catalog.page(count=count + 1, before=read_token(token), kind=kind)
         more = len(found) > count
-        return found[:count], write_token(found[count - 1].number) if more else ""
+        return [self._told(asset) for asset in found[:count]], write_token(found[count - 1].number) if more else ""
 
     async def delete(self, asset_id: str) -> None:
         """Delete an asset and everything that was made from it.

@@ -1,7 +1,8 @@
 """The videos and photos that jobs used: whoever takes one again uploads only speech."""
 
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from edge_gateway.assets.asset import Asset
 from edge_gateway.assets.catalog import read_asset
@@ -39,10 +40,12 @@ class Gallery:
 
     Args:
         database: Where they stand.
+        expires: Tells when an asset goes, in microseconds since 1970.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, expires: Callable[[Asset], int | None] = lambda _: None) -> None:
         self._database = database
+        self._expires = expires
 
     async def page(self, size: int, token: str) -> tuple[list[UsedVideo], str]:
         """Those that are still there, the one first that was used last, and the token of the next page."""
@@ -61,5 +64,6 @@ class Gallery:
             ]
 
         found = await self._database.run(work)
+        found = [replace(one, asset=replace(one.asset, expire_us=self._expires(one.asset))) for one in found]
         more = len(found) > count
         return found[:count], write_token(found[count - 1].place) if more else ""

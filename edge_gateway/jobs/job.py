@@ -207,6 +207,10 @@ class Job:
     last_sequence: int = 0
     trace: str = ""
     """The ``traceparent`` of the call that submitted it; empty where nobody traces."""
+    touched_us: int = field(default=0, compare=False)
+    """When its state last changed, by the clock of the edge's running time, in microseconds."""
+    expire_us: int | None = field(default=None, compare=False)
+    """When it goes, in microseconds since 1970; None where it stays, is not over, or nobody has asked."""
 
     @property
     def has_background(self) -> bool:

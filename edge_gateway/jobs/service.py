@@ -111,6 +111,7 @@ class JobService:
         uploaded: Finds what an upload by tus has become.
         list_limit: Jobs that one call may name.
         check_new: Refuses new jobs where the disk is nearly full.
+        expires: Tells when a job goes, in microseconds since 1970.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class JobService:
         uploaded: Uploaded | None = None,
         list_limit: int = 500,
         check_new: Callable[[], None] = lambda: None,
+        expires: Callable[[Job], int | None] = lambda _: None,
     ) -> None:
         self._repository = repository
         self._journal = journal
@@ -143,6 +145,7 @@ class JobService:
         self._uploaded = uploaded
         self._list_limit = list_limit
         self._check_new = check_new
+        self._expires = expires
 
     async def submit(
         self, *, video: str, speech: str, options: JobOptions, key: str, background: str = ""
@@ -197,7 +200,10 @@ class JobService:
             if job.awaited:
                 job = await self._journal.record(job.job_id, notices.upload_awaited(job.awaited))
             self._runner.wake()
-        return job, is_new
+        return self._told(job), is_new
+
+    def _told(self, job: Job) -> Job:
+        return replace(job, expire_us=self._expires(job))
 
     async def get(self, job_id: str) -> Job:
         """Describe one job.
@@ -208,7 +214,7 @@ class JobService:
         job = await self._repository.find(check_job_id(job_id))
         if job is None:
             raise NotFoundError("this edge has no such job", field="job_id")
-        return job
+        return self._told(job)
 
     async def page(self, size: int, token: str, which: Which = ALL_JOBS) -> tuple[list[Job], str]:
         """Jobs from the newest, and the token of the next page.
@@ -222,7 +228,7 @@ class JobService:
         places = accumulate(job.options.places for job in found)
         count = min(count, max(1, sum(so_far <= _PAGE_PLACES for so_far in places)))
         more = len(found) > count
-        return found[:count], write_token(found[count - 1].number) if more else ""
+        return [self._told(job) for job in found[:count]], write_token(found[count - 1].number) if more else ""
 
     async def cancel(self, job_id: str) -> Job:
         """Stop a job; a job that has ended stays as it is.
@@ -246,7 +252,7 @@ class JobService:
         if job.state is not JobState.CANCELLED:
             return job
         _LOG.info("job cancelled", job_id=job_id)
-        return job
+        return self._told(job)
 
     async def delete(self, job_id: str) -> None:
         """Delete a finished job, its events and its result.

@@ -434,4 +434,5 @@ def _job(row: sqlite3.Row) -> Job:
         report=None if row["report"] is None else _report(json.loads(row["report"])),
         last_sequence=row["last_sequence"],
         trace=row["trace"],
+        touched_us=row["touched_us"],
     )

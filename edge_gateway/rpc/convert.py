@@ -162,6 +162,8 @@ def asset(value: assets.Asset) -> asset_pb2.Asset:
     )
     if value.kind is not None:
         message.kind = _KINDS[value.kind]
+    if value.expire_us is not None:
+        message.expire_time.CopyFrom(timestamp(value.expire_us))
     if value.media is not None:
         media = value.media
         message.media.CopyFrom(
@@ -283,6 +285,7 @@ def job(value: jobs.Job) -> job_pb2.Job:
         last_sequence=value.last_sequence,
         webhook=value.options.webhook,
         timeout=duration(value.options.timeout_s) if value.options.timeout_s else None,
+        expire_time=None if value.expire_us is None else timestamp(value.expire_us),
     )
     if value.error is not None:
         message.error.CopyFrom(job_error(value.error))

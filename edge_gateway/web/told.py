@@ -106,6 +106,8 @@ class Asset(Told):
     create_time: str
     media: Media | None
     """None while it is being uploaded."""
+    expire_time: str | None
+    """When it goes at the earliest: every use puts that off; None where it stays."""
 
     @classmethod
     def of(cls, asset: assets.Asset) -> Self:
@@ -118,6 +120,7 @@ class Asset(Told):
             size_bytes=asset.size_bytes,
             create_time=rfc3339(asset.created_us),
             media=None if asset.media is None else Media.of(asset.media),
+            expire_time=None if asset.expire_us is None else rfc3339(asset.expire_us),
         )
 
 
@@ -339,6 +342,8 @@ class Job(Told):
     """The number of its newest event."""
     progress: dict[str, StageProgress]
     """The newest of each stage; nothing once it is over."""
+    expire_time: str | None
+    """When it goes at the earliest, with its events and its result; None where it stays, or is not over."""
 
     @classmethod
     def of(cls, card: JobCard) -> Self:
@@ -365,6 +370,7 @@ class Job(Told):
                 )
                 for stage, told in card.progress.items()
             },
+            expire_time=None if job.expire_us is None else rfc3339(job.expire_us),
         )
 
 

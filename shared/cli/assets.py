@@ -10,6 +10,8 @@ from shared.cli.command import EdgeOption, JsonOption, places, run_command
 from shared.cli.places import Places
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from shared.cli.display import Display
     from shared.cli.edges import Given
     from shared.sdk.model import Asset
@@ -145,7 +147,13 @@ def _line(asset: "Asset") -> str:
     seconds = asset.media.duration_seconds if asset.media is not None else 0.0
     length = duration(seconds) if seconds else ""
     size = size_words(asset.size_bytes)
-    return f"{asset.id:<64} {asset.kind:<7} {size:>10} {length:>8} {asset.state:<9} {shown(asset.name)}".rstrip()
+    line = f"{asset.id:<64} {asset.kind:<7} {size:>10} {length:>8} {asset.state:<9} {shown(asset.name)}".rstrip()
+    return line + until_words(asset.expires)
+
+
+def until_words(expires: "datetime | None") -> str:
+    """Until when something is kept, as the end of a line; nothing where it stays."""
+    return f" (until {expires.astimezone():%Y-%m-%d %H:%M})" if expires else ""
 
 
 def size_words(size_bytes: int) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from shared.cli.assets import until_words
 from shared.cli.display import Display, moving, on_transfer
 from shared.cli.dub import follow
 from shared.cli.edges import Given, some_edge
@@ -105,4 +106,7 @@ def _job_line(status: JobStatus) -> str:
             what += " (low)" if status.report.sync.is_low else ""
     engine = status.engine or (status.report.engine if status.report else "")
     created = status.created.astimezone().strftime("%Y-%m-%d %H:%M")
-    return f"{status.id:<28} {status.state:<10} {created:<17} {status.fit:<7} {engine:<8} {what}".rstrip()
+    return (
+        f"{status.id:<28} {status.state:<10} {created:<17} {status.fit:<7} {engine:<8} {what}".rstrip()
+        + until_words(status.expires)
+    )

@@ -39,6 +39,7 @@ def asset_from(asset: asset_pb2.Asset) -> model.Asset:
         ),
         created=time_from(asset.create_time),
         media=_media_from(asset.media) if asset.HasField("media") else None,
+        expires=time_from(asset.expire_time) if asset.HasField("expire_time") else None,
     )
 
 
@@ -118,6 +119,7 @@ def job_from(job: job_pb2.Job) -> model.JobStatus:
         report=_report_from(job) if job.HasField("report") else None,
         last_sequence=job.last_sequence,
         background_asset_id=job.background_asset_id,
+        expires=time_from(job.expire_time) if job.HasField("expire_time") else None,
         keep_sound=job.options.keep_sound,
         background_volume=round(job.options.background_volume, 6)
         if job.options.HasField("background_volume")

@@ -107,6 +107,8 @@ class Asset:
     state: AssetState
     created: datetime
     media: Media | None
+    expires: datetime | None = None
+    """When it goes at the earliest: every use puts that off; None where it stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +302,8 @@ class JobStatus:
     """Whether the video's own sound is mixed under the speech."""
     background_volume: float | None = None
     """What its samples are multiplied by; None where nothing is mixed."""
+    expires: datetime | None = None
+    """When it goes at the earliest, with its events and its result; None where it stays or is not over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

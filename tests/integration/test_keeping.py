@@ -2,11 +2,17 @@
 
 import asyncio
 import shutil
+import sqlite3
+import sys
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
+import viseme
+from edge_gateway.app import edge
 from tests.caller import CLIP, SPEECH, Caller, Events
-from tests.integration.test_edge_gateway import EchoNode
+from tests.integration.test_edge_gateway import EchoNode, running_node, settings_for
 from tests.integration.test_http_jobs import ended, serving
 
 SHORT_S = 0.001
@@ -95,3 +101,58 @@ async def test_below_the_watermark_nothing_new_is_taken_and_what_was_taken_goes_
 
         (disk / "filler").unlink()
         await ended(caller, (await caller.submit(**ask))["job_id"])
+
+
+async def test_who_looks_is_told_when_things_go_and_nothing_where_they_stay(tmp_path: Path) -> None:
+    day_s = 86_400
+    async with serving(tmp_path, EchoNode(), job_keep_s=2 * day_s, asset_keep_s=9 * day_s) as caller:
+        before = datetime.now(UTC)
+        job_id, result_id, video_id = await finished(caller)
+        job, video = await caller.get(f"/jobs/{job_id}"), await caller.get(f"/assets/{video_id}")
+        for told, kept_s in ((job, 2 * day_s), (video, 9 * day_s)):
+            left_s = (datetime.fromisoformat(told["expire_time"]) - before).total_seconds()
+            # To the minute, and a renewed lease is written down now and then.
+            assert kept_s - 60 <= left_s <= kept_s + 120
+        assert (await caller.get(f"/assets/{result_id}"))["expire_time"] is None
+        listed = await caller.get("/jobs")
+        assert listed["jobs"][0]["expire_time"] is not None
+        faces = await caller.get("/faces")
+        assert faces["faces"][0]["asset"]["expire_time"] is not None
+    async with serving(tmp_path) as caller:
+        assert (await caller.get(f"/jobs/{job_id}"))["expire_time"] is None
+        assert (await caller.get(f"/assets/{video_id}"))["expire_time"] is None
+
+
+async def test_the_sdk_and_the_command_line_tell_it_too(tmp_path: Path) -> None:
+    async with (
+        running_node(EchoNode()) as node,
+        edge(settings_for(tmp_path, node, job_keep_s=3600, result_keep_s=7200)) as at,
+        viseme.connect(str(at.rpc)) as client,
+    ):
+        asset = await client.upload(CLIP)
+        job = await client.dub(asset, SPEECH)
+        assert (job.status.expires, (await client.assets.get(asset.id)).expires) == (None, None)
+        await job.wait()
+        status = await job.refresh()
+        result = await client.assets.get(status.result_asset_id)
+        assert status.expires is not None
+        assert result.expires is not None
+        assert 3000 < (result.expires - status.expires).total_seconds() < 4200
+        for words in (("jobs",), ("assets", "list")):
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "shared.cli", *words, "--edge", str(at.rpc)), stdout=asyncio.subprocess.PIPE
+            )
+            out, _ = await process.communicate()
+            lines = [line for line in out.decode().splitlines() if job.id in line or result.id in line]
+            assert len(lines) == 1
+            assert "(until 20" in lines[0]
+
+
+async def test_events_go_with_their_job_and_a_mark_that_it_was_deleted_stays(tmp_path: Path) -> None:
+    async with serving(tmp_path, EchoNode()) as caller:
+        job_id, _, _ = await finished(caller)
+        code, _, _ = await caller.ask("DELETE", f"/jobs/{job_id}")
+        assert code == 204
+        with closing(sqlite3.connect(tmp_path / "edge.db")) as connection:
+            assert connection.execute("SELECT COUNT(*) FROM events").fetchone() == (0,)
+            assert connection.execute("SELECT job_id FROM deleted_jobs").fetchall() == [(job_id,)]

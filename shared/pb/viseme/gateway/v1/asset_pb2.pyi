@@ -184,6 +184,7 @@ class Asset(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     MEDIA_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """Hexadecimal SHA-256 over the size and the chunk digests, 64 characters."""
     size_bytes: _builtins.int
@@ -202,6 +203,12 @@ class Asset(_message.Message):
     def media(self) -> Global___MediaInfo:
         """Set once probed."""
 
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it goes at the earliest: every use puts that off, also a look at it alone. Not set where it stays until somebody
+        deletes it, or its room is needed.
+        """
+
     def __init__(
         self,
         *,
@@ -212,10 +219,11 @@ class Asset(_message.Message):
         state: Global___AssetState.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         media: Global___MediaInfo | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "media", b"media"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "media", b"media"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "display_name", b"display_name", "kind", b"kind", "media", b"media", "size_bytes", b"size_bytes", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "kind", b"kind", "media", b"media", "size_bytes", b"size_bytes", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

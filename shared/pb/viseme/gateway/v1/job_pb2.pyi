@@ -718,6 +718,7 @@ class Job(_message.Message):
     BACKGROUND_ASSET_ID_FIELD_NUMBER: _builtins.int
     WEBHOOK_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job's name, made by the edge."""
     state: Global___JobState.ValueType
@@ -758,6 +759,12 @@ class Job(_message.Message):
     def timeout(self) -> _duration_pb2.Duration:
         """The time from its acceptance after which it fails; not set where it takes as long as it takes."""
 
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it goes at the earliest, with its events and its result, which may go before (see the asset). Not set where it
+        stays until somebody deletes it, or while it is not over.
+        """
+
     def __init__(
         self,
         *,
@@ -775,10 +782,11 @@ class Job(_message.Message):
         background_asset_id: _builtins.str = ...,
         webhook: _builtins.str = ...,
         timeout: _duration_pb2.Duration | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "options", b"options", "report", b"report", "timeout", b"timeout", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "options", b"options", "report", b"report", "timeout", b"timeout", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["background_asset_id", b"background_asset_id", "create_time", b"create_time", "error", b"error", "job_id", b"job_id", "last_sequence", b"last_sequence", "options", b"options", "report", b"report", "result_asset_id", b"result_asset_id", "speech_asset_id", b"speech_asset_id", "state", b"state", "timeout", b"timeout", "update_time", b"update_time", "video_asset_id", b"video_asset_id", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["background_asset_id", b"background_asset_id", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "job_id", b"job_id", "last_sequence", b"last_sequence", "options", b"options", "report", b"report", "result_asset_id", b"result_asset_id", "speech_asset_id", b"speech_asset_id", "state", b"state", "timeout", b"timeout", "update_time", b"update_time", "video_asset_id", b"video_asset_id", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
