@@ -281,7 +281,7 @@ class Database:
             await asyncio.sleep(_ERASE_S)
             self._to_erase.clear()
             if not await self.erase():
-                _LOG.info("deleted rows are erased from the log later; another process reads the database")
+                _LOG.info("deleted rows are erased from the log later: another process reads the database")
                 self._to_erase.set()
                 await asyncio.sleep(_ERASE_AGAIN_S)
 

@@ -12,6 +12,7 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -49,9 +50,15 @@ def _gc(arguments: Sequence[str]) -> list[dict[str, object]]:
         raise NotFoundError(f"there is no edge.db in {data}; name an edge's data folder with --data", field="data")
     edge_runs, found = _look(data, settings) if _DRY in arguments else (False, _clear(data, settings))
     told: list[dict[str, object]] = [
-        {"kind": one.sort.value, "name": one.name, "size_bytes": one.size_bytes} for one in found
+        {"kind": one.sort.value, "name": f"{where}{one.name}", "size_bytes": one.size_bytes} for where, one in found
     ]
     return [*told, {"dry_run": _DRY in arguments, "edge_runs": edge_runs, "data": str(data)}]
+
+
+def _folders(data: Path) -> dict[str, Path]:
+    """The folder itself, and those of the same layout that tenants have in it, by what is put before names."""
+    tenants = sorted(file.parent for file in data.glob("tenants/*/edge.db"))
+    return {"": data} | {f"{folder.relative_to(data)}/": folder for folder in tenants}
 
 
 def _times(settings: EdgeSettings) -> GcTimes:
@@ -68,18 +75,22 @@ def _times(settings: EdgeSettings) -> GcTimes:
     )
 
 
-def _look(data: Path, settings: EdgeSettings) -> tuple[bool, list[Find]]:
+def _look(data: Path, settings: EdgeSettings) -> tuple[bool, list[tuple[str, Find]]]:
     """Whether an edge runs there, and what would go."""
     try:
         with locked(data):
-            # Where there is no log, nothing but the file need be opened, and nothing is made beside it.
-            is_whole = not (data / "edge.db-wal").exists()
-            return False, _read(data, "immutable=1" if is_whole else "mode=ro", settings, 0.0)
+            return False, _read_all(data, settings, 0.0)
     except ConflictError:
-        return True, _read(data, "mode=ro", settings, _SETTLED_S)
+        return True, _read_all(data, settings, _SETTLED_S)
 
 
-def _read(data: Path, how: str, settings: EdgeSettings, settled_s: float) -> list[Find]:
+def _read_all(data: Path, settings: EdgeSettings, settled_s: float) -> list[tuple[str, Find]]:
+    return [(at, one) for at, folder in _folders(data).items() for one in _read(folder, settings, settled_s)]
+
+
+def _read(data: Path, settings: EdgeSettings, settled_s: float) -> list[Find]:
+    # Where nobody writes and there is no log, nothing but the file need be opened, and nothing is made beside it.
+    how = "mode=ro" if settled_s or (data / "edge.db-wal").exists() else "immutable=1"
     with closing(sqlite3.connect(f"file:{data / 'edge.db'}?{how}", uri=True)) as connection:
         connection.row_factory = sqlite3.Row
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -92,7 +103,7 @@ def _read(data: Path, how: str, settings: EdgeSettings, settled_s: float) -> lis
         return find(connection, data, _times(settings), settled_s=settled_s)
 
 
-def _clear(data: Path, settings: EdgeSettings) -> list[Find]:
+def _clear(data: Path, settings: EdgeSettings) -> list[tuple[str, Find]]:
     try:
         with locked(data):
             return asyncio.run(_clear_locked(data, settings))
@@ -104,11 +115,14 @@ def _clear(data: Path, settings: EdgeSettings) -> list[Find]:
         raise ConflictError(message, field="data") from None
 
 
-async def _clear_locked(data: Path, settings: EdgeSettings) -> list[Find]:
-    async with Database.open(data / "edge.db") as database:
-        found = await database.run(lambda connection: find(connection, data, _times(settings)))
-        clearing = Clearing(data, database, settings.node, webhook_s=settings.webhook_keep_s)
-        return await clearing.clear(found)
+async def _clear_locked(data: Path, settings: EdgeSettings) -> list[tuple[str, Find]]:
+    gone: list[tuple[str, Find]] = []
+    for at, folder in _folders(data).items():
+        async with Database.open(folder / "edge.db") as database:
+            found = await database.run(partial(find, data=folder, times=_times(settings)))
+            clearing = Clearing(folder, database, settings.node, webhook_s=settings.webhook_keep_s)
+            gone += [(at, one) for one in await clearing.clear(found)]
+    return gone
 
 
 if __name__ == "__main__":

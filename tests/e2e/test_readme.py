@@ -57,11 +57,17 @@ def test_the_commands_run(stack: Stack, models: Path, desk: Path) -> None:
     assert len(commands) >= 3
     if torch is None:
         commands = [command for command in commands if not {"import", "wav2lip_gan"} & set(command)]
+    where = {
+        "VISEME_EDGE": stack.edge,
+        "VISEME_EDGE_DATA": str(stack.root / "edge"),
+        "VISEME_NODE_MODELS": str(models),
+        "PYTHONPATH": str(ROOT),
+    }
     for command in commands:
         done = subprocess.run(
             [sys.executable, "-m", "shared.cli", *command[1:]],
             cwd=desk,
-            env={**os.environ, "VISEME_EDGE": stack.edge, "VISEME_NODE_MODELS": str(models), "PYTHONPATH": str(ROOT)},
+            env={**os.environ, **where},
             capture_output=True,
             text=True,
             check=False,

@@ -79,6 +79,18 @@ async def test_it_lists_and_then_clears_what_is_due_and_what_belongs_to_nothing(
         assert await status(caller, f"/assets/{video_id}") == 200
 
 
+async def test_folders_of_tenants_are_cleared_as_well(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "tenants" / "acme"):
+        async with serving(folder):
+            pass
+    stray = tmp_path / "tenants" / "acme" / "pictures" / f"{STRANGER}.jpg"
+    stray.write_bytes(b"picture")
+    code, told, words = await gc(tmp_path)
+    assert code == 0, words
+    assert [item["name"] for item in told[:-1]] == [f"tenants/acme/pictures/{STRANGER}.jpg"]
+    assert not stray.exists()
+
+
 async def test_a_running_edge_can_be_looked_at_and_says_what_to_do(tmp_path: Path) -> None:
     async with serving(tmp_path, EchoNode()) as caller:
         job_id, _, _ = await finished(caller)

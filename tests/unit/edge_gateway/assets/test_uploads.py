@@ -269,6 +269,25 @@ async def test_a_disk_without_room_is_said_before_bytes_are_taken(
     assert caught.value.limit == "disk"
 
 
+async def test_on_a_disk_that_is_nearly_full_only_what_was_begun_goes_on(
+    tmp_path: Path, catalog: Catalog, prober: Prober
+) -> None:
+    is_full: list[bool] = []
+
+    def check() -> None:
+        if is_full:
+            raise DiskFullError("below the mark", limit="disk_watermark", retry_after_s=60)
+
+    assets = AssetService(AssetStore(tmp_path / "assets", catalog, check_new=check), catalog, prober, LIMITS)
+    await upload(assets, DATA, pieces_of(DATA, [0]))
+    is_full.append(True)
+    for data in (DATA + b"another", b"short"):
+        with pytest.raises(DiskFullError, match="below the mark"):
+            await upload(assets, data, pieces_of(data, range(1)))
+    assert isinstance((await upload(assets, DATA, pieces_of(DATA, [1, 2])))[-1], Completed)
+    assert isinstance((await upload(assets, DATA, []))[-1], Completed), "what is there needs no room"
+
+
 FILLING = """
 import asyncio, resource, sys
 from pathlib import Path
