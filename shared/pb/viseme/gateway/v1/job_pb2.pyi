@@ -1766,9 +1766,7 @@ Global___PreviewResponse: _TypeAlias = PreviewResponse  # noqa: Y015
 
 @_typing.final
 class CreateLinkRequest(_message.Message):
-    """Jobs: the work and its watching.
-    Asks for a link by which anybody may fetch a job's result.
-    """
+    """Asks for a link by which anybody may fetch a job's result."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 
 class JobServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Jobs: the work and its watching.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -88,7 +89,8 @@ class JobServiceStub:
 
 
 class JobServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Jobs: the work and its watching.
+    """
 
     def SubmitJob(self, request, context):
         """Accepts a job; answers at once.
@@ -222,7 +224,8 @@ def add_JobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JobService:
-    """Missing associated documentation comment in .proto file."""
+    """Jobs: the work and its watching.
+    """
 
     @staticmethod
     def SubmitJob(request,

@@ -28,6 +28,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class JobServiceStub:
+    """Jobs: the work and its watching."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -55,6 +57,8 @@ class JobServiceStub:
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
+    """Jobs: the work and its watching."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitJob: _aio.UnaryUnaryMultiCallable[_job_pb2.SubmitJobRequest, _job_pb2.SubmitJobResponse]  # type: ignore[assignment]
     """Accepts a job; answers at once."""
@@ -78,6 +82,8 @@ class JobServiceAsyncStub(JobServiceStub):
     """Makes a link by which anybody may fetch the result of a job until a time."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Jobs: the work and its watching."""
+
     @_abc_1.abstractmethod
     def SubmitJob(
         self,
