@@ -52,7 +52,7 @@ from edge_gateway.keeping.expiry import Expiry
 from edge_gateway.keeping.forgets import Forgets
 from edge_gateway.keeping.holdings import Holdings
 from edge_gateway.keeping.plan import KeepTimes, Kind
-from edge_gateway.keeping.quotas import Quotas
+from edge_gateway.keeping.quotas import Quotas, unname
 from edge_gateway.keeping.sweeper import Sweeper
 from edge_gateway.keeping.teller import Teller
 from edge_gateway.library.catalog import LibraryCatalog
@@ -342,7 +342,7 @@ def _faces(
         on_going=going,
     )
     faces = Faces(root, children.cut, on_open=shelf.take, on_close=shelf.put)
-    forgets = Forgets(database, [one.address for one in node.nodes], partial(crop_digests, root))
+    forgets = Forgets(database, [one.address for one in node.nodes], partial(crop_digests, root), also=unname)
     return shelf, faces, forgets
 
 

@@ -22,6 +22,7 @@ from edge_gateway.jobs.sqlite import SqliteJobs
 from edge_gateway.keeping.forgets import Forgets
 from edge_gateway.keeping.holdings import read_holdings
 from edge_gateway.keeping.plan import KeepTimes, Kind, due
+from edge_gateway.keeping.quotas import unname
 from edge_gateway.keeping.strays import Stray, find_strays, lost_files, read_known, remove_stray, size_on_disk
 from edge_gateway.webhooks.outbox import Outbox, strike_out
 from shared.errors import ConflictError, NotFoundError
@@ -161,7 +162,7 @@ class Clearing:
         faces = data / "faces"
         self._data = data
         self._database = database
-        self._forgets = Forgets(database, tuple(nodes), partial(crop_digests, faces))
+        self._forgets = Forgets(database, tuple(nodes), partial(crop_digests, faces), also=unname)
         self._store = AssetStore(data / "assets", Catalog(database, self._forgets))
         self._uploads = StreamCatalog(database)
         self._jobs = SqliteJobs(database, with_removal=strike_out)

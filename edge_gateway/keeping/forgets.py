@@ -20,6 +20,7 @@ class Forgets:
         nodes: The addresses of the edge's nodes.
         crops: Finds the SHA-256 of all crop segments that lie here of a video; blocks.
         clock_us: Microseconds since 1970.
+        also: Called in the same transaction, with the id of a file that is about to be deleted.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class Forgets:
         nodes: Sequence[str],
         crops: Callable[[str], Iterable[bytes]],
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        also: Callable[[sqlite3.Connection, str], None] = lambda _connection, _asset_id: None,
     ) -> None:
         self._database = database
         self._nodes = tuple(nodes)
         self._crops = crops
         self._clock_us = clock_us
+        self._also = also
         self._news = asyncio.Event()
 
     async def note(self, asset_id: str, digests: Iterable[bytes]) -> None:
@@ -49,6 +52,7 @@ class Forgets:
         """A file is about to be deleted in this transaction: nodes are to forget what they were sent of it."""
         sent = connection.execute("SELECT digest FROM sent_blobs WHERE asset_id = ?", (asset_id,))
         digests = {row[0] for row in sent} | set(self._crops(asset_id))
+        self._also(connection, asset_id)
         now = self._clock_us()
         connection.executemany(
             "INSERT OR IGNORE INTO forgets (node, digest, since_us) VALUES (?, ?, ?)",

@@ -91,6 +91,15 @@ class Quotas:
         )
 
 
+def unname(connection: sqlite3.Connection, asset_id: str) -> None:
+    """A file is about to be deleted in this transaction: what jobs on it spent is counted, and names it no more."""
+    _settle(connection)
+    connection.execute(
+        "UPDATE spent SET video_asset_id = '', speech_asset_id = '' WHERE ? IN (video_asset_id, speech_asset_id)",
+        (asset_id,),
+    )
+
+
 def _settle(connection: sqlite3.Connection) -> None:
     rows = connection.execute(
         "SELECT rowid, video_asset_id, speech_asset_id FROM spent WHERE pixels IS NULL"

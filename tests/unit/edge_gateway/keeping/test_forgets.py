@@ -10,6 +10,7 @@ from edge_gateway.assets.catalog import Catalog
 from edge_gateway.assets.store import AssetStore
 from edge_gateway.database import Database
 from edge_gateway.keeping.forgets import Forgets
+from edge_gateway.keeping.quotas import unname
 from edge_gateway.keeping.teller import Teller
 from shared.digest import chunk_digest
 from shared.errors import NodeUnavailableError
@@ -64,6 +65,19 @@ async def test_each_node_forgets_crops_and_speech_of_a_file_that_is_deleted(
         await Teller(forgets, nodes).tell(node)
         assert sorted(node.told) == sorted([CROP, SPEECH])
         assert await forgets.pending(node.address, 9) == []
+
+
+async def test_what_a_job_spent_stays_counted_and_names_a_deleted_file_no_more(
+    database: Database, tmp_path: Path
+) -> None:
+    forgets = Forgets(database, ["a:1"], lambda _: [], also=unname)
+    film = Manifest(size_bytes=4, digests=(chunk_digest(b"film"),), display_name="x").asset_id
+    add = "INSERT INTO spent (time_us, video_asset_id, speech_asset_id, pixels) VALUES (1, ?, 's', NULL)"
+    await database.run(lambda c: c.execute(add, (film,)))
+    await deleted(forgets, database, tmp_path)
+    rows = await database.run(lambda c: [tuple(row) for row in c.execute("SELECT * FROM spent")])
+    assert [(video, speech) for _, video, speech, _ in rows] == [("", "")]
+    assert rows[0][3] is not None
 
 
 async def test_one_that_is_silent_is_told_later_also_after_a_restart(
