@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_gateway.access.links import BaseUrl
-from edge_gateway.entrance import check_doors, open_doorman
+from edge_gateway.entrance import check_doors, open_doorman, tls_ends, tls_of
 from edge_gateway.identity import Identity
 from edge_gateway.metrics import EdgeMetrics
 from edge_gateway.neighbours import Neighbours
@@ -27,7 +27,8 @@ from shared.access.key import DEFAULT_TENANT
 from shared.rpc.address import Address, parse_address, parse_listen
 from shared.rpc.congestion import tell_congestion_control
 from shared.rpc.server import RpcServer
-from shared.telemetry.metrics import CallMetrics, new_registry, serve_metrics
+from shared.rpc.tls import Door
+from shared.telemetry.metrics import CallMetrics, certificate_gauge, new_registry, serve_metrics
 from shared.version import version
 
 _SERVICES = (
@@ -56,17 +57,29 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
         InvalidInputError: an address in the settings is none, or the peers or keys are not to be read.
         ConflictError: an address cannot be listened on, or another edge has the data folder.
     """
-    listen = parse_listen(settings.listen, insecure=settings.insecure)
-    web = parse_listen(settings.web, field="web", insecure=settings.insecure)
-    scraped = parse_listen(settings.metrics, field="metrics", insecure=settings.insecure)
-    node_addresses = [parse_address(node, field="node") for node in settings.node]
+    files, trust = tls_of(settings)
+    is_encrypted = files is not None
+    listen = parse_listen(settings.listen, insecure=settings.insecure, encrypted=is_encrypted)
+    web = parse_listen(settings.web, field="web", insecure=settings.insecure, encrypted=is_encrypted)
+    # What is scraped names nobody; keep it from strangers by a firewall.
+    scraped = parse_listen(settings.metrics, field="metrics", insecure=settings.insecure or is_encrypted)
+    node_addresses = [
+        replace(parse_address(node, field="node"), is_encrypted=trust is not None or node.startswith("https://"))
+        for node in settings.node
+    ]
     tell_congestion_control(next((node for node in node_addresses if not node.is_loopback), node_addresses[0]))
     peers = await asyncio.to_thread(Peers, settings.peers)
     async with AsyncExitStack() as stack:
         registry = new_registry()
         metrics = EdgeMetrics(registry, settings.name, settings.region)
         node = await stack.enter_async_context(
-            NodePool.open(node_addresses, on_up=metrics.node_up, on_down=metrics.node_down, on_answer=metrics.answered)
+            NodePool.open(
+                node_addresses,
+                trust=trust,
+                on_up=metrics.node_up,
+                on_down=metrics.node_down,
+                on_answer=metrics.answered,
+            )
         )
         premises = await open_premises(stack, settings, node, metrics)
         doorman = await asyncio.to_thread(open_doorman, stack, settings, metrics)
@@ -99,9 +112,12 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
             begins_traces=True,
             grace_s=settings.grace_seconds,
             gates=[Gate(doorman, tenants.handlers)],
+            door=Door(files=files) if files else None,
         )
         frontage.draining = rpc.draining
         await stack.enter_async_context(_looking(node, tenants, metrics, settings.node_poll_s))
+        if ends := tls_ends(files, trust):
+            certificate_gauge(registry, "viseme_edge", metrics.here, ends)
         metrics_at = stack.enter_context(serve_metrics(registry, scraped))
         head = HeadLimits(bytes=settings.web_head_bytes, seconds=settings.web_head_s)
         gate = WebGate(
@@ -112,8 +128,10 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[Addresses]:
             everyone=DEFAULT_TENANT,
             tell=metrics.requested,
         )
-        web_at = await stack.enter_async_context(serve_web(gate, web, grace_s=settings.grace_seconds, head=head))
-        base.url = base.url or f"http://{web_at}"
+        web_at = await stack.enter_async_context(
+            serve_web(gate, web, grace_s=settings.grace_seconds, head=head, files=files)
+        )
+        base.url = base.url or (str(web_at) if files else f"http://{web_at}")
         rpc_at = await stack.enter_async_context(rpc.serving())
         stack.callback(tenants.quiet)
         here.append(rpc_at)

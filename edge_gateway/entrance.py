@@ -1,6 +1,8 @@
 """How an edge is entered, as its settings say."""
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from datetime import datetime
 
 from edge_gateway.access.audit import Audit
 from edge_gateway.access.doorman import Doorman
@@ -12,7 +14,9 @@ from shared.access.keyring import KeyFile
 from shared.access.quota import Quota
 from shared.errors import InvalidInputError
 from shared.rpc.address import Address
+from shared.rpc.tls import Trust
 from shared.telemetry.logging import get_logger
+from shared.tls.files import TlsFiles
 
 _LOG = get_logger(__name__)
 
@@ -54,6 +58,32 @@ def open_doorman(stack: AsyncExitStack, settings: EdgeSettings, metrics: EdgeMet
         session_s=settings.session_s,
         on_refused=metrics.refused,
     )
+
+
+def tls_of(settings: EdgeSettings) -> tuple[TlsFiles | None, Trust | None]:
+    """The certificate that clients see, and how nodes are taken; None where that is without TLS.
+
+    Raises:
+        InvalidInputError: a file cannot be read or used, or a certificate lacks its key.
+    """
+    files = TlsFiles.of(settings.tls_certificate, settings.tls_key, None, field="tls_certificate")
+    if settings.node_ca is settings.node_certificate is settings.node_key is None:
+        return files, None
+    trust = Trust(authority=settings.node_ca, certificate=settings.node_certificate, key=settings.node_key)
+    if settings.node_certificate is not None and settings.node_key is not None:
+        TlsFiles(settings.node_certificate, settings.node_key, settings.node_ca, field="node_certificate")
+    trust.credentials()
+    return files, trust
+
+
+def tls_ends(files: TlsFiles | None, trust: Trust | None) -> dict[str, Callable[[], datetime]]:
+    """When the certificates of an edge run out, by what they are used for."""
+    ends: dict[str, Callable[[], datetime]] = {}
+    if files is not None:
+        ends["server"] = files.ends
+    if trust is not None and trust.certificate is not None and trust.key is not None:
+        ends["node"] = TlsFiles(trust.certificate, trust.key, None, field="node_certificate").ends
+    return ends
 
 
 def check_doors(doorman: Doorman, **listens: Address) -> None:

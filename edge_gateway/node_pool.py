@@ -12,6 +12,7 @@ from edge_gateway.node_member import Member, Standing
 from edge_gateway.nodes import GrpcNode
 from shared.errors import DeadlineError, ResourceExhaustedError, UnavailableError, VisemeError
 from shared.rpc.address import Address
+from shared.rpc.tls import Trust
 from shared.telemetry.logging import get_logger
 
 _LOG = get_logger(__name__)
@@ -45,6 +46,7 @@ class NodePool:
         cls,
         addresses: Sequence[Address],
         *,
+        trust: Trust | None = None,
         on_up: Callable[[int], None] = lambda _: None,
         on_down: Callable[[int], None] = lambda _: None,
         on_answer: Callable[[float], None] = lambda _: None,
@@ -53,7 +55,7 @@ class NodePool:
         async with AsyncExitStack() as stack:
             nodes = [
                 await stack.enter_async_context(
-                    GrpcNode.open(address, on_up=on_up, on_down=on_down, on_answer=on_answer)
+                    GrpcNode.open(address, trust=trust, on_up=on_up, on_down=on_down, on_answer=on_answer)
                 )
                 for address in addresses
             ]

@@ -15,11 +15,12 @@ from edge_gateway.jobs.node import EngineCard, Meter, NodeStatus, RenderStream
 from edge_gateway.link import LinkRate, measure
 from edge_gateway.node_stream import Call, EchoCall, NodeStream, node_errors
 from edge_gateway.pulse import Pulse
-from shared.errors import VisemeError
+from shared.errors import InvalidInputError, VisemeError
 from shared.pb.viseme.inference.v1 import render_pb2 as pb
 from shared.pb.viseme.inference.v1.render_pb2_grpc import RenderServiceStub
 from shared.rpc.address import Address
 from shared.rpc.channel import open_channel
+from shared.rpc.tls import Trust
 from shared.telemetry import tracing
 from shared.telemetry.logging import get_logger
 
@@ -27,6 +28,9 @@ _LOG = get_logger(__name__)
 
 _STATUS_S: Final = 5.0
 _ROUND_TRIPS: Final = 5
+_STREAM_S: Final = 86_400.0
+"""For so long streams on a connection may go on that shows a certificate which was replaced."""
+
 _READY: Final = frozenset({pb.TRITON_STATE_READY, pb.TRITON_STATE_LOCAL})
 
 
@@ -35,6 +39,7 @@ class GrpcNode:
 
     Args:
         address: Where it is.
+        trust: How it is taken by TLS; files that are replaced are seen within a question for its state.
         on_up: Told the bytes of every message to it.
         on_down: Told the bytes of every message from it.
         on_answer: Told the seconds of every question for its state that it answered.
@@ -44,12 +49,15 @@ class GrpcNode:
         self,
         address: Address,
         *,
+        trust: Trust | None = None,
         on_up: Callable[[int], None] = lambda _: None,
         on_down: Callable[[int], None] = lambda _: None,
         on_answer: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._at = address
-        self._address = str(address)
+        self._address = address.target
+        self._trust = trust
+        self._shown = trust.state() if trust is not None else ()
         self._media = self._connect()
         self._control = self._connect()
         self._fresh: grpc.aio.Channel | None = None
@@ -72,12 +80,13 @@ class GrpcNode:
         cls,
         address: Address,
         *,
+        trust: Trust | None = None,
         on_up: Callable[[int], None],
         on_down: Callable[[int], None],
         on_answer: Callable[[float], None] = lambda _: None,
     ) -> AsyncIterator["GrpcNode"]:
         """Connect on the first call, disconnect at the end."""
-        node = cls(address, on_up=on_up, on_down=on_down, on_answer=on_answer)
+        node = cls(address, trust=trust, on_up=on_up, on_down=on_down, on_answer=on_answer)
         try:
             with one_error():
                 async with asyncio.TaskGroup() as tasks:
@@ -114,6 +123,7 @@ class GrpcNode:
         Raises:
             NodeUnavailableError: it does not answer.
         """
+        self._look_at_files()
         was_up, asked_at = self.is_up, time.monotonic()
         try:
             with node_errors(self._address):
@@ -266,7 +276,22 @@ class GrpcNode:
         self._fresh = channel
 
     def _connect(self) -> grpc.aio.Channel:
-        return open_channel(self._at, own_connection=True, is_urgent=True)
+        return open_channel(self._at, own_connection=True, is_urgent=True, trust=self._trust)
+
+    def _look_at_files(self) -> None:
+        """Where certificates were replaced, have calls from now on go over connections that show the new ones."""
+        if self._trust is None or (state := self._trust.state()) == self._shown:
+            return
+        try:
+            media, control = self._connect(), self._connect()
+        except InvalidInputError as error:  # half written, or not right: what stands goes on
+            _LOG.warning("new certificate not taken; connections stay as they are", error=error.message)
+            return
+        self._shown = state
+        _LOG.info("connections show new certificates", node=self._address)
+        self._given_up.put_nowait((self._control, _STATUS_S))
+        self._given_up.put_nowait((self._media, _STREAM_S))
+        self._media, self._control = media, control
 
     def _sent(self, size: int, seconds: float) -> None:
         self._link.sent(size, seconds)

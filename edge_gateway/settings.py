@@ -23,6 +23,9 @@ class EdgeSettings(ServiceSettings):
         default=("127.0.0.1:50061",),
         description="the inference nodes; a job goes to the one where it waits least, and on from one that fails",
     )
+    node_ca: Path | None = Field(default=None, description="who vouches for nodes, in PEM; they are called by TLS")
+    node_certificate: Path | None = Field(default=None, description="what this edge shows to nodes, in PEM")
+    node_key: Path | None = Field(default=None, description="the key that belongs to it")
     data: Path = Field(default=Path("viseme-edge-data"), description="the directory that keeps everything")
     name: str = Field(default="edge", min_length=1, max_length=64, description="this edge's name")
     region: str = Field(default="", max_length=64, description="where this edge stands")

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,8 +38,10 @@ from shared.pb.viseme.inference.v1.render_pb2_grpc import add_RenderServiceServi
 from shared.rpc.address import Address, parse_listen
 from shared.rpc.congestion import tell_congestion_control
 from shared.rpc.server import RpcServer
+from shared.rpc.tls import Door
 from shared.telemetry.logging import get_logger
-from shared.telemetry.metrics import CallMetrics, new_registry, serve_metrics
+from shared.telemetry.metrics import CallMetrics, certificate_gauge, new_registry, serve_metrics
+from shared.tls.files import TlsFiles
 from shared.version import version
 
 _LOG = get_logger(__name__)
@@ -123,8 +125,12 @@ async def running_node(
 
 @asynccontextmanager
 async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory]) -> AsyncIterator[Node]:
-    listen = parse_listen(settings.listen, insecure=settings.insecure)
-    metrics_listen = parse_listen(settings.metrics, field="metrics", insecure=settings.insecure)
+    files = TlsFiles.of(settings.tls_certificate, settings.tls_key, settings.peer_ca, field="tls_certificate")
+    # Whoever is on the network may speak by TLS with a node that asks nobody for a certificate.
+    is_closed = settings.peer_ca is not None
+    listen = parse_listen(settings.listen, insecure=settings.insecure or (files is not None and is_closed))
+    listen = replace(listen, is_encrypted=files is not None)
+    metrics_listen = parse_listen(settings.metrics, field="metrics", insecure=settings.insecure or files is not None)
     async with AsyncExitStack() as stack:
         stack.enter_context(locked(settings.data))
         tell_congestion_control(listen)
@@ -170,7 +176,7 @@ async def _running(settings: NodeSettings, factories: Mapping[str, EngineFactory
         )
         workers = _workers(settings, renderer, queue=queue, cache=cache, runtime=runtime, metrics=metrics)
         tasks.start(workers.run(), "workers")
-        rpc = _rpc(settings, listen, service, page, metrics)
+        rpc = _rpc(settings, listen, service, page, metrics, files=files)
         metrics_address = stack.enter_context(serve_metrics(page, metrics_listen))
         address = await stack.enter_async_context(rpc.serving())
         tasks.start(_tell_state(runtime, rpc, metrics), "health")
@@ -252,9 +258,23 @@ def _workers(
 
 
 def _rpc(
-    settings: NodeSettings, listen: Address, service: NodeService, page: CollectorRegistry, metrics: NodeMetrics
+    settings: NodeSettings,
+    listen: Address,
+    service: NodeService,
+    page: CollectorRegistry,
+    metrics: NodeMetrics,
+    *,
+    files: TlsFiles | None,
 ) -> RpcServer:
-    rpc = RpcServer(listen, services=[SERVICE], observe=CallMetrics(page, metrics.here), grace_s=settings.grace_seconds)
+    if files is not None:
+        certificate_gauge(page, "viseme_node", metrics.here, {"server": files.ends})
+    rpc = RpcServer(
+        listen,
+        services=[SERVICE],
+        observe=CallMetrics(page, metrics.here),
+        grace_s=settings.grace_seconds,
+        door=Door(files=files, role="edge" if settings.peer_ca else "") if files else None,
+    )
     add_RenderServiceServicer_to_server(
         RenderServicer(service, version=version(), is_draining=rpc.draining.is_set), rpc.server
     )

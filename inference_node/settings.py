@@ -27,6 +27,9 @@ class NodeSettings(ServiceSettings):
     """What a node can be told."""
 
     listen: str = Field("127.0.0.1:50061", description="where edges call")
+    peer_ca: Path | None = Field(
+        None, description="who vouches for edges, in PEM; whoever shows no certificate of an edge is refused"
+    )
     metrics: str = Field("127.0.0.1:9465", description="where Prometheus scrapes /metrics")
     data: Path = Field(Path("viseme-node"), description="folder of the cache; all in it may be deleted")
     name: str = Field("", description="how the node calls itself; the machine's name where none is given")

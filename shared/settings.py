@@ -32,6 +32,10 @@ class ServiceSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    tls_certificate: Path | None = Field(
+        default=None, description="certificates in PEM, its own first; seen anew when they change (viseme certs)"
+    )
+    tls_key: Path | None = Field(default=None, description="the key that belongs to it, in PEM without a password")
     insecure: bool = Field(default=False, description="listen beyond this machine without TLS")
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="how log lines look")
     log_level: typing.Literal["debug", "info", "warning", "error"] = Field(

@@ -24,7 +24,8 @@ EdgeOption = Annotated[
         "--edge",
         metavar="HOST:PORT",
         envvar="VISEME_EDGE",
-        help="The edge to use; else the local one. Of several (or with commas) the nearest that answers.",
+        help="The edge to use; else the local one; https://HOST:PORT by TLS (VISEME_CA). Of several (or with commas) "
+        "the nearest that answers. VISEME_KEY is shown to it.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, no bars.")]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from shared.cli.edges import key_of, named
+from shared.cli.edges import named, shown_of
 from shared.cli.places import Places
 from shared.cli.state import find_edge
 from shared.errors import EdgeUnavailableError
@@ -39,7 +39,7 @@ async def doctor(edges: Sequence[str], files: Sequence[str], places: Places, *, 
     seen: list[Checkup] = []
     for address in addresses:
         # Side by side they would share what is measured.
-        seen.append(await check_up(address, job, key=key_of(os.environ)))
+        seen.append(await check_up(address, job, **shown_of(os.environ)))
         if as_json:
             print(json.dumps(as_plain(seen[-1])), flush=True)
         else:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypedDict
 
 from shared.cli.places import Places
 from shared.cli.state import find_edge, remember_edge, remembered_edge
@@ -48,6 +49,25 @@ def key_of(environ: Mapping[str, str]) -> str:
         raise InvalidInputError(f"{file} cannot be read as a key: {error}", field="VISEME_KEY_FILE") from None
 
 
+class Shown(TypedDict):
+    """What commands tell :func:`shared.sdk.client.connect` besides addresses."""
+
+    key: str
+    ca: str | None
+    insecure: bool
+
+
+def shown_of(environ: Mapping[str, str]) -> Shown:
+    """What the environment says: a key, ``VISEME_CA`` for edges at ``https://``, and ``VISEME_INSECURE=1``.
+
+    Raises:
+        InvalidInputError: The key's file cannot be read.
+    """
+    return Shown(
+        key=key_of(environ), ca=environ.get("VISEME_CA") or None, insecure=environ.get("VISEME_INSECURE") == "1"
+    )
+
+
 def say_change(change: EdgeChange) -> None:
     """Tell a person of a change; which edge was the nearest is of no interest to a command that only asks something."""
     if change.left or change.file:
@@ -67,7 +87,7 @@ async def open_edge(addresses: Sequence[str], places: Places, tell: Tell = say_c
         InvalidInputError: One is no address.
     """
     if len(addresses) < 2:
-        async with connect(addresses, key=key_of(os.environ)) as edge:
+        async with connect(addresses, **shown_of(os.environ)) as edge:
             yield edge
         return
 
@@ -77,7 +97,7 @@ async def open_edge(addresses: Sequence[str], places: Places, tell: Tell = say_c
         tell(change)
 
     prefer = remembered_edge(places.state, addresses)
-    async with connect(addresses, prefer=prefer, on_change=changed, key=key_of(os.environ)) as edge:
+    async with connect(addresses, prefer=prefer, on_change=changed, **shown_of(os.environ)) as edge:
         yield edge
 
 

@@ -45,7 +45,7 @@ def open_channel(
         address: The peer.
         own_connection: A TCP connection of its own, so that bulk on another channel never holds this one up.
         is_urgent: Try to connect again within about a second, however long it did not work.
-        trust: How the peer is taken by TLS; None does without encryption.
+        trust: How the peer is taken by TLS, where its address says so; None takes the authorities of the system.
 
     Raises:
         InvalidInputError: A file of ``trust`` cannot be read.
@@ -57,9 +57,10 @@ def open_channel(
         options["grpc.use_local_subchannel_pool"] = 1
     if address.is_loopback:
         options["grpc.enable_http_proxy"] = 0
-    if trust is not None:
-        return grpc.aio.secure_channel(str(address), trust.credentials(), options=list(options.items()))
-    return grpc.aio.insecure_channel(str(address), options=list(options.items()))
+    if address.is_encrypted:
+        credentials = (trust or Trust()).credentials()
+        return grpc.aio.secure_channel(address.target, credentials, options=list(options.items()))
+    return grpc.aio.insecure_channel(address.target, options=list(options.items()))
 
 
 async def send(call: Any, message: Message) -> bool:

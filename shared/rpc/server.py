@@ -14,6 +14,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import grpc
@@ -104,9 +105,9 @@ class RpcServer:
         """
         try:
             port = (
-                self.server.add_secure_port(str(self._listen), self._door.credentials())
+                self.server.add_secure_port(self._listen.target, self._door.credentials())
                 if self._door
-                else self.server.add_insecure_port(str(self._listen))
+                else self.server.add_insecure_port(self._listen.target)
             )
         except RuntimeError as error:
             raise ConflictError(
@@ -114,7 +115,7 @@ class RpcServer:
             ) from error
         await self.server.start()
         await self.set_serving(serving=True)
-        return Address(host=self._listen.host, port=port)
+        return replace(self._listen, port=port)
 
     async def drain(self) -> None:
         """Say NOT_SERVING, give running calls ``grace_s``, cancel what is left."""

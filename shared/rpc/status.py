@@ -70,6 +70,18 @@ _BY_CODE: Final[dict[grpc.StatusCode, type[errors.VisemeError]]] = {
 _TOO_LARGE_WORDS: Final = "message larger than max"
 """What gRPC itself says of a message that it does not take; trying again would not help."""
 
+_HINTS: Final = (
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "its certificate has expired, names another host, or nobody who is known here vouches for it: "
+        "give its authority by ca= or VISEME_CA",
+    ),
+    ("WRONG_VERSION_NUMBER", "it does not speak TLS: leave out https://"),
+    # It took the connection, and did not understand what came on it.
+    ("Socket closed", "if it is served by TLS, call it by https://"),
+)
+"""What to do, by what gRPC says of a connection that did not come about."""
+
 _BROKEN_LINK_WORDS: Final = (
     "RST_STREAM",
     "Stream removed",
@@ -150,7 +162,8 @@ def from_rpc_error(
     words = error.details() or code.name.lower().replace("_", " ")
     peer = address or "the peer"
     if code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED} or any(w in words for w in _BROKEN_LINK_WORDS):
-        return unavailable(f"{peer} does not answer ({words})")
+        hint = next((f"; {hint}" for known, hint in _HINTS if known in words), "")
+        return unavailable(f"{peer} does not answer ({words}){hint}")
     if code is grpc.StatusCode.UNIMPLEMENTED:
         words = f"{peer} does not know this call; it is another program or another version"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:

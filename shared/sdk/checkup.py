@@ -11,6 +11,7 @@ from shared.pb.viseme.gateway.v1 import network_pb2 as pb
 from shared.rpc.address import Address, parse_address
 from shared.sdk.client import DEFAULT_PORT
 from shared.sdk.convert import job_from
+from shared.sdk.entry import check_shown, trust_of
 from shared.sdk.findings import Finding, findings
 from shared.sdk.forecast import Forecast, NodeWay, Pace, Wanted, forecast, pace_of
 from shared.sdk.link import Link, Patience
@@ -40,19 +41,24 @@ class Checkup:
     """Why nothing more could be found out."""
 
 
-async def check_up(text: str, job: Wanted | None = None, *, key: str = "") -> Checkup:
+async def check_up(
+    text: str, job: Wanted | None = None, *, key: str = "", ca: str | None = None, insecure: bool = False
+) -> Checkup:
     """Measure an edge; takes a few seconds. An edge that does not answer gives a checkup with ``error``.
 
     Args:
         text: Its address: ``host:port``, or ``host`` for port 50051.
         job: What would be asked of it.
         key: Shown to it, where it asks who calls.
+        ca: Who vouches for it, a file in PEM; None for the system's.
+        insecure: Whether the key may be shown without TLS.
 
     Raises:
         InvalidInputError: It is not an address.
     """
     address = parse_address(text, field="edge", default_port=DEFAULT_PORT)
-    link = Link(address, _PATIENCE, key=key)
+    check_shown(key, [address], insecure=insecure)
+    link = Link(address, _PATIENCE, key=key, trust=trust_of(ca))
     try:
         return await _look(link, address, job)
     except VisemeError as error:

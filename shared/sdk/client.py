@@ -18,6 +18,7 @@ from shared.sdk.batch import Batch, Dubbed, Dubbing, DubOptions, Pairs
 from shared.sdk.bring import Bringing, Input, Way, bring_file
 from shared.sdk.convert import asset_from, capabilities_from, job_from, time_from
 from shared.sdk.ends import Ends, EventCallback
+from shared.sdk.entry import check_shown, trust_of
 from shared.sdk.jobs import Job
 from shared.sdk.library import ASSET_SCHEME, Adding, is_edge_name, list_library
 from shared.sdk.link import Link, Patience
@@ -45,6 +46,8 @@ def connect(
     prefer: str | None = None,
     on_change: Callable[[model.EdgeChange], None] = lambda _: None,
     key: str = "",
+    ca: str | os.PathLike[str] | None = None,
+    insecure: bool = False,
 ) -> "Edge":
     """Connect to an edge gateway, or to the nearest of several.
 
@@ -62,16 +65,18 @@ def connect(
     its id stays where it is.
 
     Args:
-        address: ``host:port``, or ``host`` for port 50051; several in a list.
+        address: ``host:port``, or ``host`` for port 50051, after ``https://`` by TLS; several in a list.
         patience: How long to go on when the edge does not answer.
         prefer: The one of several that is taken if it answers nearly as soon as the first.
         on_change: Told which of several is used, and what must be sent to it again.
         key: A key of ``viseme keys`` or a provider's token, where the edge asks who calls.
+        ca: A file in PEM of those who vouch for edges at ``https://``; else the system's.
+        insecure: Whether a key may be shown to another machine without TLS.
 
     Raises:
-        InvalidInputError: It is not an address, or there is none.
+        InvalidInputError: It is not an address, or there is none; or a key would go over a network in the clear.
     """
-    return Edge(address, patience=patience, prefer=prefer, on_change=on_change, key=key)
+    return Edge(address, patience=patience, prefer=prefer, on_change=on_change, key=key, ca=ca, insecure=insecure)
 
 
 class Edge:
@@ -85,6 +90,8 @@ class Edge:
         prefer: str | None = None,
         on_change: Callable[[model.EdgeChange], None] = lambda _: None,
         key: str = "",
+        ca: str | os.PathLike[str] | None = None,
+        insecure: bool = False,
     ) -> None:
         if not key.isascii() or not key.isprintable():
             raise InvalidInputError("a key has ASCII letters, digits and signs alone", field="key")
@@ -95,6 +102,8 @@ class Edge:
         )
         if not self._addresses:
             raise InvalidInputError("name one edge at least, HOST:PORT", field="edge")
+        self._trust = trust_of(ca)
+        check_shown(key, self._addresses, insecure=insecure)
         self._prefer = parse_address(prefer, field="edge", default_port=DEFAULT_PORT) if prefer else None
         self._on_change = on_change
         self._patience = patience or Patience()
@@ -103,7 +112,7 @@ class Edge:
 
     async def __aenter__(self) -> Self:
         if self._open is None:
-            self._open = Link(self._addresses, self._patience, self._on_change, key=self._key)
+            self._open = Link(self._addresses, self._patience, self._on_change, key=self._key, trust=self._trust)
             await self._open.settle(self._prefer)
         return self
 

@@ -14,6 +14,7 @@ from shared.pb.viseme.gateway.v1 import asset_pb2_grpc, job_pb2_grpc, network_pb
 from shared.rpc.address import Address
 from shared.rpc.channel import open_channel
 from shared.rpc.status import from_rpc_error
+from shared.rpc.tls import Trust
 from shared.sdk import model
 from shared.sdk.nearest import first_to_answer, is_serving, nearest
 from shared.telemetry import tracing
@@ -58,6 +59,7 @@ class Link:
         patience: How long to go on when it does not answer.
         on_change: Told which of several edges is used, and what a change costs.
         key: Shown with every call; empty for none.
+        trust: How edges are taken by TLS.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class Link:
         on_change: Callable[[model.EdgeChange], None] = lambda _: None,
         *,
         key: str = "",
+        trust: Trust | None = None,
     ) -> None:
+        self._trust = trust
         self.patience = patience
         self.addresses = (address,) if isinstance(address, Address) else tuple(address)
         self.tell = on_change
@@ -77,7 +81,7 @@ class Link:
         """Set once the edge in use was left; there is another event for the next."""
         self._answered = False
         tracing.follow_host()
-        self._here = Connections(self.addresses[0])
+        self._here = Connections(self.addresses[0], trust)
         self._old: list[Connections] = []
         self._seeking = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
@@ -105,10 +109,10 @@ class Link:
         """Of several edges find the nearest that answers, and look from now on whether it still does."""
         if not self.has_others:
             return
-        if (found := await nearest(self.addresses, prefer)) is not None:
+        if (found := await nearest(self.addresses, prefer, trust=self._trust)) is not None:
             address, trip_s = found
             await self._here.close()
-            self._here = Connections(address)
+            self._here = Connections(address, self._trust)
             self.heard()
             words = f"using the edge at {address}, {trip_s * 1000:.0f} ms there and back"
             self.tell(model.EdgeChange(edge=str(address), left="", message=words))
@@ -120,12 +124,14 @@ class Link:
             if self.place != place:
                 return
             here = self.address
-            found = await first_to_answer(here, [address for address in self.addresses if address != here])
+            found = await first_to_answer(
+                here, [address for address in self.addresses if address != here], trust=self._trust
+            )
             if found is not None and found != here:
                 self._move(found)
 
     def _move(self, to: Address) -> None:
-        was, self._here = self._here, Connections(to)
+        was, self._here = self._here, Connections(to, self._trust)
         self._old.append(was)  # calls on it end by themselves: to close it under them looks like being cancelled
         self._left_behind |= self._acknowledged
         self._acknowledged = {}
@@ -240,10 +246,10 @@ class Link:
 class Connections:
     """Two connections to one edge: bulk never holds up events and short calls."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, trust: Trust | None) -> None:
         self.address = address
-        self._media = open_channel(address)
-        self.control = open_channel(address, own_connection=True)
+        self._media = open_channel(address, trust=trust)
+        self.control = open_channel(address, own_connection=True, trust=trust)
         self.media: asset_pb2_grpc.AssetServiceAsyncStub = asset_pb2_grpc.AssetServiceStub(self._media)
         self.assets: asset_pb2_grpc.AssetServiceAsyncStub = asset_pb2_grpc.AssetServiceStub(self.control)
         self.previews: job_pb2_grpc.JobServiceAsyncStub = job_pb2_grpc.JobServiceStub(self._media)

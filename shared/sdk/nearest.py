@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shared.rpc.address import Address
 from shared.rpc.channel import open_channel
+from shared.rpc.tls import Trust
 
 _SERVICE: Final = "viseme.gateway.v1.JobService"
 _ANSWER_S: Final = 3.0
@@ -34,10 +35,10 @@ async def is_serving(channel: grpc.aio.Channel, timeout_s: float = _ANSWER_S) ->
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-async def round_trip(address: Address) -> float | None:
+async def round_trip(address: Address, trust: Trust | None = None) -> float | None:
     """Seconds that an edge takes to answer, at best; None where it does not, or takes no work."""
     clock = asyncio.get_running_loop().time
-    async with open_channel(address, own_connection=True) as channel:
+    async with open_channel(address, own_connection=True, trust=trust) as channel:
         best: float | None = None
         for number in range(1 + _TRIPS):
             asked = clock()
@@ -48,14 +49,17 @@ async def round_trip(address: Address) -> float | None:
         return best
 
 
-async def nearest(addresses: Sequence[Address], prefer: Address | None = None) -> tuple[Address, float] | None:
+async def nearest(
+    addresses: Sequence[Address], prefer: Address | None = None, *, trust: Trust | None = None
+) -> tuple[Address, float] | None:
     """The edge with the shortest round trip, in seconds; None where none answers.
 
     Args:
         addresses: The edges.
         prefer: Taken at once if it answers first, or soon after the first.
+        trust: How they are taken by TLS.
     """
-    async with _asked(addresses) as asking:
+    async with _asked(addresses, trust) as asking:
         answered = await _first(asking, set(addresses))
         if not answered:
             return None
@@ -69,14 +73,14 @@ async def nearest(addresses: Sequence[Address], prefer: Address | None = None) -
         return best, trips[best]
 
 
-async def first_to_answer(here: Address, others: Sequence[Address]) -> Address | None:
+async def first_to_answer(here: Address, others: Sequence[Address], *, trust: Trust | None = None) -> Address | None:
     """Where to go on when the edge in use does not answer; None where nobody does.
 
     It is that edge again if it answers before another, or right after.
     """
     clock = asyncio.get_running_loop().time
     begun = clock()
-    async with _asked([here, *others]) as asking:
+    async with _asked([here, *others], trust) as asking:
         answered = await _first(asking, {here, *others})
         if answered and here not in answered:
             await asyncio.wait([asking[here]], timeout=max(_HERE_S, clock() - begun))
@@ -87,8 +91,10 @@ async def first_to_answer(here: Address, others: Sequence[Address]) -> Address |
 
 
 @asynccontextmanager
-async def _asked(addresses: Sequence[Address]) -> AsyncIterator[dict[Address, asyncio.Task[float | None]]]:
-    asking = {address: asyncio.create_task(round_trip(address)) for address in addresses}
+async def _asked(
+    addresses: Sequence[Address], trust: Trust | None
+) -> AsyncIterator[dict[Address, asyncio.Task[float | None]]]:
+    asking = {address: asyncio.create_task(round_trip(address, trust)) for address in addresses}
     try:
         yield asking
     finally:

@@ -14,6 +14,7 @@ asynchronous one: what it was about is cleaned up first, then ``KeyboardInterrup
 
 import asyncio
 import functools
+import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
@@ -244,13 +245,20 @@ def connect(
     patience: Patience | None = None,
     prefer: str | None = None,
     on_change: Callable[[model.EdgeChange], None] = lambda _: None,
+    key: str = "",
+    ca: str | os.PathLike[str] | None = None,
+    insecure: bool = False,
 ) -> "Edge":
     """Connect to an edge gateway, or to the nearest of several, by a context manager; see :func:`viseme.connect`.
 
     Raises:
         InvalidInputError: It is not an address, or there is none.
     """
-    return Edge(client.connect(address, patience=patience, prefer=prefer, on_change=on_change))
+    return Edge(
+        client.connect(
+            address, patience=patience, prefer=prefer, on_change=on_change, key=key, ca=ca, insecure=insecure
+        )
+    )
 
 
 class Edge:

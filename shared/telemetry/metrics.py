@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 from typing import Final
 
 from prometheus_client import (
@@ -107,6 +109,31 @@ class Bounded:
                 return OTHER
             self._known.add(value)
         return value
+
+
+def certificate_gauge(
+    registry: CollectorRegistry, prefix: str, here: Mapping[str, str], ends: Mapping[str, Callable[[], datetime]]
+) -> None:
+    """When certificates run out, asked whenever the page is scraped.
+
+    Args:
+        registry: Where it is scraped from.
+        prefix: What the gauge's name begins with.
+        here: Labels of every figure.
+        ends: Gives the end of each, by what it is used for.
+    """
+    gauge = Gauge(
+        f"{prefix}_tls_ends_seconds",
+        "When the certificate in use for TLS runs out, in seconds since 1970.",
+        (*here, "use"),
+        registry=registry,
+    )
+    for use, end in ends.items():
+        gauge.labels(*here.values(), use).set_function(partial(_seconds, end))
+
+
+def _seconds(end: Callable[[], datetime]) -> float:
+    return end().timestamp()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ async def node(files: TlsFiles) -> AsyncIterator[Address]:
 
 async def ask(address: Address, how: Trust | None) -> str:
     """ "" where the call succeeded, else what the caller was told."""
+    address = replace(address, is_encrypted=how is not None)
     async with open_channel(address, own_connection=True, trust=how) as channel:
         try:
             await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
@@ -112,7 +114,8 @@ async def test_new_files_count_from_the_next_handshake_and_streams_go_on(folder:
     nodes = folder / "edge" / "nodes.pem"
     old = nodes.read_bytes()
     async with node(files_of(folder / "node", folder / "node" / "edges.pem")) as address:
-        channel = open_channel(address, own_connection=True, trust=trust(folder / "edge", nodes))
+        encrypted = replace(address, is_encrypted=True)
+        channel = open_channel(encrypted, own_connection=True, trust=trust(folder / "edge", nodes))
         watching = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
         # Another authority: who trusts the old one alone now takes the node no more, so the new file is in use.
@@ -149,4 +152,4 @@ def test_certificate_without_its_key_is_refused(folder: Path) -> None:
     with pytest.raises(InvalidInputError, match="both or neither"):
         TlsFiles.of(folder / "node" / "certificate.pem", None, None, field="tls_key")
     with pytest.raises(InvalidInputError, match="both or neither"):
-        open_channel(parse_address("127.0.0.1:1", field="node"), trust=Trust(certificate=folder / "x"))
+        open_channel(parse_address("https://127.0.0.1:1", field="node"), trust=Trust(certificate=folder / "x"))
