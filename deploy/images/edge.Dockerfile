@@ -20,4 +20,4 @@ USER 10001:10001
 VOLUME /data
 EXPOSE 50051 7860 9464
 ENTRYPOINT ["/opt/viseme/bin/viseme-edge", "--data", "/data"]
-CMD ["--listen", "0.0.0.0:50051", "--web", "0.0.0.0:7860", "--metrics", "0.0.0.0:9464", "--insecure"]
+CMD ["--listen", "0.0.0.0:50051", "--web", "0.0.0.0:7860", "--metrics", "0.0.0.0:9464", "--insecure", "--keys", "/etc/viseme/keys.json"]

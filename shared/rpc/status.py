@@ -73,8 +73,10 @@ _TOO_LARGE_WORDS: Final = "message larger than max"
 _HINTS: Final = (
     (
         "CERTIFICATE_VERIFY_FAILED",
-        "its certificate has expired, names another host, or nobody who is known here vouches for it: "
-        "give its authority by ca= or VISEME_CA",
+        (
+            "its certificate has expired, names another host, or nobody who is known here vouches for it: "
+            "give its authority by ca= or VISEME_CA"
+        ),
     ),
     ("WRONG_VERSION_NUMBER", "it does not speak TLS: leave out https://"),
     # It took the connection, and did not understand what came on it.
