@@ -92,7 +92,8 @@ def check_doors(doorman: Doorman, **listens: Address) -> None:
         if not doorman.asks and not address.is_loopback:
             message = (
                 f"{address} is reachable from other machines and nobody would be asked who calls; make keys with "
-                "`viseme keys create NAME` and give their file with --keys, or name a provider with --oidc-issuer"
+                "`viseme keys create NAME` and give their file with --keys (VISEME_EDGE_KEYS), "
+                "or name a provider with --oidc-issuer"
             )
             raise InvalidInputError(message, field=field)
 

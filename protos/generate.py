@@ -64,6 +64,7 @@ def main() -> None:
             return
         shutil.rmtree(TARGET, ignore_errors=True)
         shutil.copytree(fresh, TARGET)
+        TARGET.chmod(0o755)  # a temporary folder is its owner's alone
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ async def watched(folder: Path, *, sessions: int = 20_000, listen: str = "127.0.
             engines=frozenset,
         )
         rpc = RpcServer(parse_listen(listen, insecure=True), services=["viseme.gateway.v1.JobService"], grace_s=0.1)
-        servicer = JobServicer(service, Sessions(journal, service, limit=sessions), None, None)  # type: ignore[arg-type]
+        servicer = JobServicer(service, Sessions(journal, service, limit=sessions), None, None, None)  # type: ignore[arg-type]
         add_JobServiceServicer_to_server(servicer, rpc.server)
         async with rpc.serving() as address:
             yield Watched(address=address, jobs=repository, journal=journal, asset_id=asset.asset_id)

@@ -17,6 +17,8 @@ class Caller:
     name: str
     """For the audit log: a key's id, or the subject of a token."""
     scopes: frozenset[Scope]
+    key_id: str = ""
+    """The key that was shown; empty where it was something else."""
     until: float | None = None
     """When that ends, in seconds since 1970; None where nobody knows."""
 

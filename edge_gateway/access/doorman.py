@@ -92,7 +92,7 @@ class Doorman:
     async def _bearer(self, text: str) -> Caller:
         if self._keys is not None and (self._oidc is None or text.startswith("vis_")):
             key = self._keys.current().find(text, datetime.now(UTC))
-            return Caller(tenant=key.tenant, name=key.key_id, scopes=key.scopes)
+            return Caller(tenant=key.tenant, name=key.key_id, scopes=key.scopes, key_id=key.key_id)
         if self._oidc is None:
             raise UnauthenticatedError("this edge takes no keys", field="key")
         return await self._oidc.caller(text)
@@ -104,13 +104,28 @@ class Doorman:
             if key is None:
                 raise UnauthenticatedError("the key of this session is gone; sign in again", field=_SESSION)
             key.check(datetime.now(UTC))
-            return Caller(tenant=key.tenant, name=key.key_id, scopes=key.scopes)
+            return Caller(tenant=key.tenant, name=key.key_id, scopes=key.scopes, key_id=key.key_id)
         return Caller(
             tenant=told["tenant"],
             name=told["name"],
             scopes=read_scopes(told["scopes"], field=_SESSION) if told["scopes"] else frozenset(),
             until=float(told["exp"]),
         )
+
+    def check_still(self, caller: Caller) -> None:
+        """Refuse to go on with what was begun, where a key was revoked or a time is over.
+
+        Raises:
+            UnauthenticatedError: It is so.
+        """
+        if caller.until is not None and caller.until <= time.time():
+            raise UnauthenticatedError("the session or token has expired; show another", field="key")
+        if not caller.key_id or self._keys is None:
+            return
+        key = self._keys.current().keys.get(caller.key_id)
+        if key is None:
+            raise UnauthenticatedError(f"the key {caller.key_id} is gone; ask the operator for another", field="key")
+        key.check(datetime.now(UTC))
 
     async def sign_in(self, bearer: str) -> tuple[str, float]:
         """A session for whoever shows a key or a token, and how many seconds it lasts.
@@ -122,8 +137,8 @@ class Doorman:
         caller = await self.caller(bearer=bearer)
         now = time.time()
         until = min(now + self._session_s, caller.until or now + self._session_s)
-        if bearer.startswith("vis_"):
-            told: dict[str, object] = {"key": caller.name}
+        if caller.key_id:
+            told: dict[str, object] = {"key": caller.key_id}
         else:
             scopes = sorted(scope.value for scope in caller.scopes)
             told = {"tenant": caller.tenant, "name": caller.name, "scopes": scopes}

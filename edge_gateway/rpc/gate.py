@@ -122,6 +122,7 @@ class Gate(_Base):
                 with around(request, context):
                     async with aclosing(behaviour(request, context)) as answers:
                         async for answer in answers:
+                            self._doorman.check_still(caller)
                             yield answer
 
             return make(stream, handler.request_deserializer, handler.response_serializer)

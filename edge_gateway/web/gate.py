@@ -16,6 +16,7 @@ from edge_gateway.access.caller import CALLER, Caller
 from edge_gateway.access.doorman import Doorman
 from edge_gateway.access.policy import ANYONE, HTTP_NEEDS, Need
 from edge_gateway.web.answer import NO_STORE, refusal
+from edge_gateway.web.http import ABORT
 from edge_gateway.web.openapi import Operation
 from edge_gateway.web.sign_in import COOKIE
 from edge_gateway.web.sign_in import PATH as SIGN_IN
@@ -101,8 +102,10 @@ class WebGate:
             sends = self._doorman.asks and path.startswith(UPLOADS) and method in _SENDS
             with self._doorman.allowance(caller.tenant).upload() if sends else nullcontext():
                 CALLER.set(caller)
-                if need is scopes.Scope.READ or not self._doorman.asks:
+                if not self._doorman.asks:
                     await site(scope, receive, send)
+                elif need is scopes.Scope.READ:
+                    await self._ending(site, caller)(scope, receive, send)
                 else:
                     await self._noted(site, caller, what)(scope, receive, send)
         except VisemeError as error:
@@ -113,10 +116,30 @@ class WebGate:
 
     def _need(self, method: str, path: str) -> Need | None:
         asked = "GET" if method == "HEAD" else method
+        path = UPLOADS if path == UPLOADS.rstrip("/") else path  # as some clients call it
         for known, pattern, need in self._known:
             if known in {method, asked} and pattern.match(path):
                 return need
-        return scopes.Scope.READ  # there is nothing there, which is told to callers alone
+        # There is nothing there, which is told to callers alone; to those who may change nothing, when they look.
+        return scopes.Scope.READ if asked in {"GET", "OPTIONS"} else scopes.Scope.DUB
+
+    def _ending(self, site: ASGIApp, caller: Caller) -> ASGIApp:
+        """The same site; a stream is cut when its caller is none any more."""
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            async def checked(message: Message) -> None:
+                if message["type"] == "http.response.body" and message.get("more_body"):
+                    try:
+                        self._doorman.check_still(caller)
+                    except VisemeError as error:
+                        self._doorman.note(caller, "stream", "", error, _peer(scope))
+                        scope[ABORT]()
+                        return
+                await send(message)
+
+            await site(scope, receive, checked)
+
+        return serve
 
     def _noted(self, site: ASGIApp, caller: Caller, what: str) -> ASGIApp:
         """The same site; what it answers is written down."""

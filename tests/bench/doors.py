@@ -22,7 +22,7 @@ from shared.access.key import DEFAULT_TENANT, ApiKey
 from shared.access.keyring import Keyring
 from shared.access.scope import EVERYTHING
 from tests.caller import CLIP, SPEECH
-from tests.collector import Collector
+from tests.collector import collector
 from tests.stack import Stack
 
 CALLS = 500
@@ -41,17 +41,12 @@ def _edges(folder: Path, stack: ExitStack) -> Iterator[tuple[str, tuple[str, str
     key, text = ApiKey.make(name="bench", tenant=DEFAULT_TENANT, scopes=EVERYTHING)
     ring = folder / "keys.json"
     Keyring().with_key(key).write(ring)
-    for words in (
-        ["init", "ca"],
-        ["issue", "ca", "edge", "edge", "--host", "127.0.0.1", "-o", "edge"],
-        ["issue", "ca", "client", "client", "-o", "client"],
-    ):
-        subprocess.run(
-            [sys.executable, "-m", "shared.cli", "certs", *words], cwd=folder, check=True, capture_output=True
-        )
+    for words in ("init ca", "issue ca edge edge --host 127.0.0.1 -o edge", "issue ca client client -o client"):
+        command = [sys.executable, "-m", "shared.cli", "certs", *words.split()]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
     keys = ("--keys", str(ring), "--tenant-requests-s", "0")
     tls = ("--tls-certificate", str(folder / "edge/certificate.pem"), "--tls-key", str(folder / "edge/key.pem"))
-    traces = ("--otlp-endpoint", stack.enter_context(Collector()).endpoint)
+    traces = ("--otlp-endpoint", stack.enter_context(collector()).endpoint)
     for name, flags, shown in (
         ("nothing", (), ""),
         ("keys", keys, text),
@@ -60,7 +55,7 @@ def _edges(folder: Path, stack: ExitStack) -> Iterator[tuple[str, tuple[str, str
         ("keys, TLS and tracing", (*keys, *tls, *traces), text),
     ):
         running = stack.enter_context(Stack(with_node=False, edge_flags=flags))
-        yield name, (running.edge, shown, bool(tls[0] in flags))
+        yield name, (running.edge, shown, tls[0] in flags)
 
 
 async def _calls(edges: dict[str, tuple[str, str, bool]], folder: Path) -> None:
@@ -102,7 +97,7 @@ def _walls() -> None:
                 with _with(sandbox) as running:
                     for told in (first, again):
                         report = running.dub(CLIP, SPEECH, Path(folder) / "out.mp4", "--engine", "warp")
-                        told[sandbox].append(report["total_seconds"])
+                        told[sandbox].append(report["seconds"]["total"])
     for sandbox, words in (("limits", "with bounded memory and time alone"), ("walls", "behind walls")):
         print(f"| {words} | {min(first[sandbox]):.2f} s | {min(again[sandbox]):.2f} s |", flush=True)
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,10 +12,14 @@ from typing import Any
 
 import aiohttp
 import grpc
+import jwt
 import pytest
+from aiohttp import web as web_of
+from cryptography.hazmat.primitives.asymmetric import rsa
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from jwt.algorithms import RSAAlgorithm
 
 import viseme
 from edge_gateway.access.policy import ANYONE, RPC_NEEDS
@@ -39,6 +45,42 @@ NOWHERE = {
     "token": "x",
 }
 """What is in no tenant."""
+
+
+class Provider:
+    """An OpenID provider: it says where its keys are, and signs what it is asked to."""
+
+    def __init__(self, issuer: str) -> None:
+        self.issuer = issuer
+        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    def token(self, **claims: Any) -> str:
+        now = int(time.time())
+        told = {"iss": self.issuer, "aud": "viseme", "sub": "anna", "iat": now, "exp": now + 60, **claims}
+        return jwt.encode(told, self._key, algorithm="RS256", headers={"kid": "one"})
+
+    async def about(self, _: web_of.Request) -> web_of.Response:
+        return web_of.json_response({"issuer": self.issuer, "jwks_uri": f"{self.issuer}/keys"})
+
+    async def keys(self, _: web_of.Request) -> web_of.Response:
+        public = json.loads(RSAAlgorithm.to_jwk(self._key.public_key()))
+        return web_of.json_response({"keys": [{**public, "kid": "one", "use": "sig", "alg": "RS256"}]})
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        made = Provider(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        application = web_of.Application()
+        application.add_routes(
+            [web_of.get("/.well-known/openid-configuration", made.about), web_of.get("/keys", made.keys)]
+        )
+        runner = web_of.AppRunner(application)
+        await runner.setup()
+        await web_of.SockSite(runner, listening).start()
+        yield made
+        await runner.cleanup()
 
 
 def methods() -> Iterator[MethodDescriptor]:
@@ -158,6 +200,10 @@ async def test_a_key_does_what_its_scopes_say(tmp_path: Path) -> None:
             for method in ("OPTIONS", "POST", "PATCH"):
                 async with web.request(method, f"{here.web}/files/{'0' * 32}", headers=override) as answer:
                     assert answer.status == 403
+            for path in ("/files", "/files/"):
+                headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "1"}
+                async with web.post(here.web + path, headers=headers, allow_redirects=False) as answer:
+                    assert answer.status == 403
         async with here.connect("alpha") as alpha:
             job = await alpha.dub(CLIP, SPEECH)
         async with here.connect("reader") as reader:
@@ -250,6 +296,8 @@ async def test_a_key_that_is_revoked_opens_nothing_any_more(tmp_path: Path) -> N
         # A page elsewhere has the browser send the cookie along with what it asks.
         async with web.post(here.web + "/jobs", headers={**session, "Origin": "https://evil.example"}) as answer:
             assert answer.status == 403
+        following = await web.get(here.web + "/events", headers=here.bearer("alpha"))
+        assert following.status == 200
         ring = Keyring.read(here.file)
         key_id = next(key.key_id for key in ring.keys.values() if key.name == "alpha")
         ring.revoked(key_id).write(here.file)
@@ -258,6 +306,9 @@ async def test_a_key_that_is_revoked_opens_nothing_any_more(tmp_path: Path) -> N
                 await _until_refused(alpha)
         async with web.get(here.web + "/status", headers=session) as answer:
             assert answer.status == 401
+        with pytest.raises(aiohttp.ClientPayloadError):  # what was being told is told no further
+            async with asyncio.timeout(_DEADLINE_S):
+                await following.read()
         # A file that is none changes nothing.
         here.file.write_text("{")
         async with here.connect("beta") as beta:
@@ -303,6 +354,37 @@ async def test_a_tenant_has_limits_of_its_own(tmp_path: Path, limits: dict[str, 
                 await _dub_some(beta)
             assert refused.value.limit == name
             assert refused.value.retry_after_s is not None
+
+
+async def test_tokens_of_a_provider_name_tenant_and_scopes(tmp_path: Path, provider: Provider) -> None:
+    told = {"oidc_issuer": provider.issuer, "oidc_audience": "viseme"}
+    async with running_node(EchoNode()) as node, edge(settings_for(tmp_path, node, **told)) as addresses:
+        rpc = str(addresses.rpc)
+        async with viseme.connect(rpc, key=provider.token(tenant="alpha", scope="openid read viseme:dub")) as alpha:
+            job = await alpha.dub(CLIP, SPEECH)
+            await job.wait()
+            with pytest.raises(PermissionDeniedError, match="delete"):
+                await job.delete()
+        async with viseme.connect(rpc, key=provider.token(tenant="beta", scope="read")) as beta:
+            assert [one async for one in beta.jobs()] == []
+        for wrong in (
+            {"aud": "another"},
+            {"iss": "https://another.example"},
+            {"exp": 1},
+            {"tenant": "../up"},
+            {"tenant": None},
+        ):
+            async with viseme.connect(rpc, key=provider.token(**{"tenant": "alpha", "scope": "read", **wrong})) as who:
+                with pytest.raises(UnauthenticatedError):
+                    await who.capabilities()
+        forged = jwt.encode({"sub": "x", "tenant": "alpha"}, "a secret that is no secret at all", algorithm="HS256")
+        async with viseme.connect(rpc, key=forged) as who:
+            with pytest.raises(UnauthenticatedError):
+                await who.capabilities()
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as web:
+            form = {"key": provider.token(tenant="alpha", scope="read")}
+            async with web.post(f"http://{addresses.web}/sign-in", data=form) as answer:  # follows to the page
+                assert (answer.status, answer.url.path) == (200, "/")
 
 
 async def test_without_keys_others_do_not_reach_an_edge(tmp_path: Path) -> None:
