@@ -58,6 +58,8 @@ class GrpcNode:
         self._address = address.target
         self._trust = trust
         self._shown = trust.state() if trust is not None else ()
+        # Kept, so that to connect anew never depends on what the files are like by then.
+        self._credentials = trust.credentials() if trust is not None else None
         self._media = self._connect()
         self._control = self._connect()
         self._fresh: grpc.aio.Channel | None = None
@@ -276,22 +278,23 @@ class GrpcNode:
         self._fresh = channel
 
     def _connect(self) -> grpc.aio.Channel:
-        return open_channel(self._at, own_connection=True, is_urgent=True, trust=self._trust)
+        return open_channel(self._at, own_connection=True, is_urgent=True, credentials=self._credentials)
 
     def _look_at_files(self) -> None:
         """Where certificates were replaced, have calls from now on go over connections that show the new ones."""
         if self._trust is None or (state := self._trust.state()) == self._shown:
             return
+        self._shown = state
         try:
-            media, control = self._connect(), self._connect()
+            self._credentials = self._trust.credentials()
         except InvalidInputError as error:  # half written, or not right: what stands goes on
             _LOG.warning("new certificate not taken; connections stay as they are", error=error.message)
             return
-        self._shown = state
         _LOG.info("connections show new certificates", node=self._address)
         self._given_up.put_nowait((self._control, _STATUS_S))
         self._given_up.put_nowait((self._media, _STREAM_S))
-        self._media, self._control = media, control
+        self._media, self._control = self._connect(), self._connect()
+        self._keep(None)
 
     def _sent(self, size: int, seconds: float) -> None:
         self._link.sent(size, seconds)

@@ -37,7 +37,12 @@ END: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs leave 
 
 
 def open_channel(
-    address: Address, *, own_connection: bool = False, is_urgent: bool = False, trust: Trust | None = None
+    address: Address,
+    *,
+    own_connection: bool = False,
+    is_urgent: bool = False,
+    trust: Trust | None = None,
+    credentials: grpc.ChannelCredentials | None = None,
 ) -> grpc.aio.Channel:
     """Open a channel; it connects on its first call.
 
@@ -46,6 +51,7 @@ def open_channel(
         own_connection: A TCP connection of its own, so that bulk on another channel never holds this one up.
         is_urgent: Try to connect again within about a second, however long it did not work.
         trust: How the peer is taken by TLS, where its address says so; None takes the authorities of the system.
+        credentials: Those of a trust as it once was, in place of it: its files are not read again.
 
     Raises:
         InvalidInputError: A file of ``trust`` cannot be read.
@@ -58,8 +64,8 @@ def open_channel(
     if address.is_loopback:
         options["grpc.enable_http_proxy"] = 0
     if address.is_encrypted:
-        credentials = (trust or Trust()).credentials()
-        return grpc.aio.secure_channel(address.target, credentials, options=list(options.items()))
+        shown = credentials or (trust or Trust()).credentials()
+        return grpc.aio.secure_channel(address.target, shown, options=list(options.items()))
     return grpc.aio.insecure_channel(address.target, options=list(options.items()))
 
 

@@ -1,6 +1,7 @@
 """gRPC's credentials, out of files that may be replaced while it serves; and who is at the other end."""
 
 import logging
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -105,11 +106,33 @@ class Trust:
         """Credentials out of the files as they are now.
 
         Raises:
-            InvalidInputError: One cannot be read, or a certificate lacks its key.
+            InvalidInputError: One cannot be read or is no PEM, or a certificate lacks its key or is not of it.
         """
         if (self.certificate is None) != (self.key is None):
             raise InvalidInputError("name a certificate and its key, both or neither", field="certificate")
-        return grpc.ssl_channel_credentials(*(_bytes(path) for path in (self.authority, self.key, self.certificate)))
+        authority, key, certificate = (_bytes(path) for path in (self.authority, self.key, self.certificate))
+        self._check()
+        return grpc.ssl_channel_credentials(authority, key, certificate)
+
+    def _check(self) -> None:
+        """Raise what is wrong with the files: gRPC takes any, and then its calls fail as if nobody answered."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.authority is not None:
+            try:
+                context.load_verify_locations(self.authority)
+            except ssl.SSLError:
+                message = f"{self.authority} holds no certificate in PEM, or one that is spoilt"
+                raise InvalidInputError(message, field="certificate") from None
+        if self.certificate is not None and self.key is not None:
+            try:
+                # Without a password of our own OpenSSL would ask on the terminal for one.
+                context.load_cert_chain(self.certificate, self.key, password="")
+            except ssl.SSLError:
+                message = (
+                    f"{self.certificate} and {self.key} are no certificate and its key in PEM, without a password, "
+                    "or do not belong together"
+                )
+                raise InvalidInputError(message, field="certificate") from None
 
     def state(self) -> tuple[int, ...]:
         """Another one when a file was replaced."""

@@ -11,7 +11,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from shared.errors import InvalidInputError, PermissionDeniedError
+from edge_gateway.nodes import GrpcNode
+from shared.errors import InternalError, InvalidInputError, PermissionDeniedError
 from shared.rpc.address import Address, parse_address, parse_listen
 from shared.rpc.channel import open_channel
 from shared.rpc.server import RpcServer
@@ -153,3 +154,31 @@ def test_certificate_without_its_key_is_refused(folder: Path) -> None:
         TlsFiles.of(folder / "node" / "certificate.pem", None, None, field="tls_key")
     with pytest.raises(InvalidInputError, match="both or neither"):
         open_channel(parse_address("https://127.0.0.1:1", field="node"), trust=Trust(certificate=folder / "x"))
+
+
+@pytest.mark.parametrize("spoil", ["certificate.pem", "key.pem", "nodes.pem"])
+async def test_broken_new_file_of_an_edge_leaves_its_connection_to_the_node_as_it_is(folder: Path, spoil: str) -> None:
+    how = trust(folder / "edge", folder / "edge" / "nodes.pem")
+    async with node(files_of(folder / "node", folder / "node" / "edges.pem")) as address:
+        at = replace(address, is_encrypted=True)
+        async with GrpcNode.open(at, trust=how, on_up=lambda _: None, on_down=lambda _: None) as asked:
+            for text in ("", "no certificate"):
+                if text:
+                    (folder / "edge" / spoil).write_text(text)
+                # It answers, and it is no node.
+                with pytest.raises(InternalError, match="does not know this call"):
+                    await asked.status()
+                asked.renew()
+
+
+@pytest.mark.parametrize("spoil", ["certificate.pem", "key.pem", "nodes.pem"])
+def test_file_that_is_no_pem_is_told_before_anybody_is_called(folder: Path, spoil: str) -> None:
+    (folder / "edge" / spoil).write_text("no certificate")
+    with pytest.raises(InvalidInputError, match="in PEM"):
+        trust(folder / "edge", folder / "edge" / "nodes.pem").credentials()
+
+
+def test_key_of_another_certificate_is_told(folder: Path) -> None:
+    how = Trust(certificate=folder / "edge" / "certificate.pem", key=folder / "anna" / "key.pem")
+    with pytest.raises(InvalidInputError, match="belong together"):
+        how.credentials()
